@@ -1,0 +1,1 @@
+"""millstream: any model, any client, every token as it happens."""

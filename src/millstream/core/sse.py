@@ -1,0 +1,118 @@
+"""Bytes ⇄ server-sent events, bounded and linear in the size of the input.
+
+Implements the parsing rules of https://html.spec.whatwg.org/multipage/server-sent-events.html with two additions
+that real providers need: a final frame without its blank line is still given by ``finish()``, and lines that belong
+to no known field are kept in ``stray`` (an error that came as bare JSON, say).
+"""
+
+from __future__ import annotations
+
+import re
+
+from millstream.core.errors import Kind, UpstreamFault
+
+MAX_FRAME_BYTES = 32 * 1024 * 1024
+"""One frame's limit. Images come whole in one frame, so it is as large as the largest request body."""
+
+_MAX_STRAY_BYTES = 64 * 1024
+_FRAME_END = re.compile(rb"\r?\n\r?\n|\r\r")
+_LINE_END = re.compile(rb"\r\n|\n|\r")
+_BOM = b"\xef\xbb\xbf"
+
+
+Frame = tuple[bytes, bytes]
+"""Event name (empty where the frame had none) and data. A bare tuple: one is made per event of every stream."""
+
+
+class SSEDecoder:
+    """Incremental decoder of one stream. ``feed`` gives the frames that bytes completed."""
+
+    __slots__ = ("_first", "_limit", "_pieces", "_size", "_tail_end", "stray")
+
+    def __init__(self, limit: int = MAX_FRAME_BYTES) -> None:
+        self._limit = limit
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._tail_end = b""
+        self._first = True
+        self.stray = b""
+
+    @property
+    def pending(self) -> int:
+        """Bytes at the end of the input that no frame end has followed yet."""
+        return self._size
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """Frames completed by ``data``. Raises ``UpstreamFault`` if a frame grows beyond the limit."""
+        if not data:
+            return []
+        if self._size:
+            if _FRAME_END.search(self._tail_end + data) is None:
+                self._keep(data)
+                return []
+            self._pieces.append(data)
+            data = b"".join(self._pieces)
+            self._pieces.clear()
+            self._size = 0
+            self._tail_end = b""
+        blocks = _FRAME_END.split(data) if b"\r" in data else data.split(b"\n\n")
+        rest = blocks.pop()
+        if rest:
+            self._keep(rest)
+        frames: list[Frame] = []
+        for block in blocks:
+            if block[:6] == b"data: " and b"\n" not in block and b"\r" not in block:
+                frames.append((b"", block[6:]))
+            elif block:
+                self._block(block, frames)
+        self._first = False
+        return frames
+
+    def finish(self) -> list[Frame]:
+        """The frame an ended stream left without its blank line, if there is one."""
+        rest = b"".join(self._pieces)
+        self._pieces.clear()
+        self._size = 0
+        self._tail_end = b""
+        frames: list[Frame] = []
+        if rest:
+            self._block(rest, frames)
+        return frames
+
+    def _keep(self, data: bytes) -> None:
+        self._pieces.append(data)
+        self._size += len(data)
+        self._tail_end = (self._tail_end + data)[-3:]
+        if self._size > self._limit:
+            raise UpstreamFault(f"the upstream sent a frame of over {self._limit} bytes", Kind.MALFORMED)
+
+    def _block(self, block: bytes, frames: list[Frame]) -> None:
+        if self._first and block[:3] == _BOM:
+            block = block[3:]
+        event = b""
+        data: list[bytes] = []
+        for line in _LINE_END.split(block):
+            name, colon, value = line.partition(b":")
+            if value[:1] == b" ":
+                value = value[1:]
+            if name == b"data":
+                data.append(value)
+            elif name == b"event":
+                event = value
+            elif name == b"error" and colon:
+                # GPUStack reports a failure as an SSE field of this name.
+                event = b"error"
+                data.append(value)
+            elif name not in (b"", b"id", b"retry"):
+                self._stray(line)
+        if data:
+            frames.append((event, data[0] if len(data) == 1 else b"\n".join(data)))
+
+    def _stray(self, line: bytes) -> None:
+        if len(self.stray) < _MAX_STRAY_BYTES:
+            self.stray += line[:_MAX_STRAY_BYTES] + b"\n"
+
+
+def comment(text: str) -> bytes:
+    """A comment frame: seen by proxies and timers, ignored by every conforming client."""
+    return b": " + text.encode() + b"\n\n"

@@ -1,0 +1,202 @@
+"""What a dialect is: the contract each folder beside this file fulfils."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import msgspec
+
+from millstream.core.errors import ClientFault, MillstreamError, UpstreamFault
+from millstream.core.events import Event
+from millstream.core.messages import Extra, Reply, Request
+
+Headers = Mapping[str, str]
+"""Header names in lower case."""
+
+
+class Quirks(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How one provider departs from its dialect. Each dialect extends this with what its providers need;
+    a catalog row sets it by name, and a name that no field has is an error."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCall:
+    """What a client sent. ``model`` and ``stream`` are set where its API says them in the URL instead of the body."""
+
+    body: bytes
+    headers: Headers = field(default_factory=dict)
+    model: str | None = None
+    stream: bool | None = None
+
+
+class Envelope(msgspec.Struct, frozen=True):
+    """The two things routing needs to know before anything else is read."""
+
+    model: str
+    stream: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a rendered request goes: the upstream's own model name and the provider's ways."""
+
+    model: str
+    quirks: Quirks
+    stream: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamRequest:
+    """A request in an upstream's words. ``path`` is appended to the provider's base URL.
+
+    ``dropped`` names the client's tuning fields that this upstream cannot be told; they are counted and reported in
+    the ``x-millstream-dropped`` response header.
+    """
+
+    path: str
+    body: bytes
+    headers: dict[str, str] = field(default_factory=dict)
+    dropped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyContext:
+    """What a renderer may not make up: an id and a Unix time, and what the client asked for.
+
+    ``reply_id`` is used where the upstream gave no id. ``request`` is what the client sent, for what its dialect
+    echoes in a reply or lets a client choose about it (usage in a stream, say).
+    """
+
+    reply_id: str
+    created: int
+    request: Request
+    started: bool = False
+    """The client already has the start of a reply (from an upstream that failed before any content): a renderer made
+    with this gives nothing for ``MessageStart``."""
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorReply:
+    """An error in a dialect's words, ready to be sent as a whole HTTP response."""
+
+    status: int
+    body: bytes
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class Parser(Protocol):
+    """Bytes of one upstream stream → events. Made per reply, never used again.
+
+    Its output passes ``core.grammar`` whatever the bytes are: broken input gives a ``Fault`` or raises
+    ``UpstreamFault``, never another exception. After a ``Fault`` or ``Finish`` it gives nothing more.
+    """
+
+    @property
+    def pending(self) -> int:
+        """Bytes taken in at the end of the input that belong to no complete frame yet."""
+        ...
+
+    def feed(self, data: bytes) -> list[Event]: ...
+
+    def finish(self) -> list[Event]:
+        """The upstream closed the stream: the events still held back, or a ``truncated`` fault."""
+        ...
+
+
+class Renderer(Protocol):
+    """Events of one reply → bytes for one client. Its output ends with the dialect's own end exactly once."""
+
+    def render(self, events: Sequence[Event]) -> bytes: ...
+
+    def keepalive(self) -> bytes:
+        """Bytes that keep this dialect's clients from giving up, sent between frames during silence."""
+        ...
+
+
+class Dialect(Protocol):
+    """One API's wire format. Values of this type are stateless and shared."""
+
+    name: str
+    quirks: type[Quirks]
+    stream_content_type: str
+
+    def peek(self, call: ClientCall) -> Envelope:
+        """Model and streaming, read cheaply. Raises ``ClientFault`` that names the field."""
+        ...
+
+    def parse_request(self, call: ClientCall) -> Request:
+        """Raises ``ClientFault`` that names the field."""
+        ...
+
+    def render_request(self, request: Request, target: Target) -> UpstreamRequest:
+        """Raises ``ClientFault`` where dropping what cannot be said would change the answer's meaning."""
+        ...
+
+    def forward_request(self, call: ClientCall, target: Target) -> UpstreamRequest:
+        """The side door: the client's own body and headers for the same dialect, only the model renamed."""
+        ...
+
+    def parser(self) -> Parser: ...
+
+    def parse_reply(self, body: bytes) -> list[Event]:
+        """A whole reply as the events it would have streamed. Raises ``UpstreamFault`` if it is not one."""
+        ...
+
+    def renderer(self, context: ReplyContext) -> Renderer: ...
+
+    def render_reply(self, reply: Reply, context: ReplyContext) -> bytes: ...
+
+    def parse_error(self, status: int, headers: Headers, body: bytes) -> UpstreamFault: ...
+
+    def render_error(self, error: MillstreamError) -> ErrorReply:
+        """An error of this dialect's own upstream is given back to the byte (``error.raw``)."""
+        ...
+
+
+def peek_body(call: ClientCall) -> Envelope:
+    """``peek`` for dialects that say model and streaming in the body."""
+    try:
+        return msgspec.json.decode(call.body, type=Envelope)
+    except msgspec.ValidationError as error:
+        raise ClientFault(str(error)) from error
+    except msgspec.MsgspecError as error:
+        raise ClientFault(f"the request body is not valid JSON: {error}") from error
+
+
+def rename_model(body: bytes, model: str) -> bytes:
+    """``body`` with its top-level ``model`` replaced and every other byte of every other field kept."""
+    try:
+        fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    except msgspec.MsgspecError as error:
+        raise ClientFault(f"the request body is not a JSON object: {error}") from error
+    fields["model"] = msgspec.Raw(msgspec.json.encode(model))
+    return msgspec.json.encode(fields)
+
+
+def own_extra(dialect: str, fields: Mapping[str, Any]) -> Extra | None:
+    """``fields`` as an ``Extra`` of ``dialect``, or None if there are none."""
+    return {dialect: dict(fields)} if fields else None
+
+
+def leftover(data: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
+    """The fields of ``data`` that have no canonical name and so must ride in ``extra``."""
+    return {name: value for name, value in data.items() if name not in known}
+
+
+def foreign_fields(extra: Extra | None, dialect: str) -> list[str]:
+    """Names of the fields in ``extra`` that other dialects put there, which ``dialect`` has no words for."""
+    return sorted(name for origin, fields in (extra or {}).items() if origin != dialect for name in fields)
+
+
+def retry_after_seconds(headers: Headers) -> float | None:
+    """Seconds from ``retry-after-ms`` or ``retry-after``, if given as a number; zero counts as none."""
+    for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
+        try:
+            seconds = float(headers.get(name, "")) / unit
+        except ValueError:
+            continue
+        if seconds > 0:
+            return seconds
+    return None
