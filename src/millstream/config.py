@@ -1,0 +1,248 @@
+"""One frozen tree of settings: TOML file, then environment, then flags, each over the one before.
+
+Every value has a dotted name (``server.port``). In the environment it is ``MILLSTREAM_SERVER__PORT`` (two underscores
+for a dot), on the command line ``--set server.port=9000``; ``MILLSTREAM_HOST`` and ``MILLSTREAM_PORT`` are short for
+the two most used. A name nothing has, a wrong type or a file that is not there is a ``ConfigError`` of one line.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+import msgspec
+import platformdirs
+
+ENV_PREFIX = "MILLSTREAM_"
+_ENV_SHORT = {"MILLSTREAM_HOST": "server.host", "MILLSTREAM_PORT": "server.port"}
+
+
+class ConfigError(Exception):
+    """A setting cannot be used. The message is one line that names it and the fix."""
+
+
+Seconds = Annotated[float, msgspec.Meta(gt=0)]
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+"""0 lets the system choose."""
+
+
+class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Times are in seconds, sizes in bytes."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8090
+    api_key: str | None = None
+    """The one key clients must show; needed beyond loopback. Also as ``api_key_env`` or ``api_key_file``."""
+    api_key_env: str | None = None
+    api_key_file: str | None = None
+    allowed_hosts: tuple[str, ...] = ()
+    """Host names clients may address us by, besides loopback's, while no key protects us (DNS rebinding)."""
+    cors_origins: tuple[str, ...] = ()
+    """Web origins that may call us from a browser, besides any port of localhost."""
+    max_body: Annotated[int, msgspec.Meta(gt=0)] = 32 * 1024 * 1024
+    eager_after: Seconds = 5.0
+    """A streaming client gets its response head after this long even if the upstream has not answered."""
+    heartbeat: Seconds = 10.0
+    """Silence after which a keepalive in the client's dialect is sent."""
+    send_timeout: Seconds = 300.0
+    """A client that takes nothing for this long is taken for gone."""
+    drain: Seconds = 30.0
+    """On shutdown, running streams may go on this long before they get a terminal error."""
+
+
+class UpstreamConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """How long to wait for an upstream, in seconds, and how often to try it again before any content came."""
+
+    connect_timeout: Seconds = 10.0
+    head_timeout: Seconds = 600.0
+    idle_timeout: Seconds = 300.0
+    retries: Annotated[int, msgspec.Meta(ge=0, le=20)] = 2
+    backoff: Seconds = 0.5
+    max_retry_wait: Seconds = 10.0
+    """A ``retry-after`` above this is not waited for here but handed to the client."""
+
+
+class ProviderConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Overrides a catalog row of the same name, or defines a provider of one's own. None leaves the row's value."""
+
+    dialect: str | None = None
+    base_url: str | None = None
+    api_key: str | None = None
+    api_key_env: str | None = None
+    api_key_file: str | None = None
+    auth: Literal["bearer", "x-api-key", "x-goog-api-key", "api-key", "none"] | None = None
+    headers: dict[str, str] = {}
+    default_model: str | None = None
+    quirks: dict[str, Any] = {}
+
+
+class EmbeddedConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """The model that runs inside this process. ``model`` is a GGUF file; without it, the one that is downloaded."""
+
+    model: str | None = None
+    context: int | None = None
+    threads: int | None = None
+    slots: Annotated[int, msgspec.Meta(ge=1, le=64)] = 4
+
+
+class ReplayConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Where ``replay/NAME`` looks for recordings and scenario files, besides those that ship with millstream."""
+
+    folder: str | None = None
+
+
+class LogConfig(msgspec.Struct, frozen=True, kw_only=True):
+    format: Literal["auto", "human", "json"] = "auto"
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    default_model: str | None = None
+    unknown_model: Literal["error", "default"] = "error"
+    server: ServerConfig = ServerConfig()
+    upstream: UpstreamConfig = UpstreamConfig()
+    providers: dict[str, ProviderConfig] = {}
+    aliases: dict[str, str] = {}
+    embedded: EmbeddedConfig = EmbeddedConfig()
+    replay: ReplayConfig = ReplayConfig()
+    log: LogConfig = LogConfig()
+
+
+def default_path() -> Path:
+    """Where the configuration is looked for when no file is named."""
+    return platformdirs.user_config_path("millstream") / "config.toml"
+
+
+def load(path: Path | None, environ: Mapping[str, str], flags: Sequence[str] = ()) -> Config:
+    """The settings in force. ``flags`` are ``name=value`` pairs; ``path`` None means ``default_path()`` if it exists.
+
+    Raises ``ConfigError``.
+    """
+    named = path or (Path(environ["MILLSTREAM_CONFIG"]) if environ.get("MILLSTREAM_CONFIG") else None)
+    tree = _read(named) if named is not None else _read_if_there(default_path())
+    source = str(named or default_path())
+    _check_names(tree, Config, source, ())
+    for name, text in _from_environment(environ).items():
+        _override(tree, name.split("."), text, f"environment variable for {name}")
+    for flag in flags:
+        name, equals, text = flag.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {flag}: write it as NAME=VALUE, for example --set server.port=9000")
+        _override(tree, name.strip().split("."), text, f"--set {name}")
+    try:
+        return msgspec.convert(tree, Config)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{source}: {_plain(error)}") from error
+
+
+def secret(value: str | None, env: str | None, file: str | None, environ: Mapping[str, str], owner: str) -> str | None:
+    """A credential given directly, by a file or by a variable's name. Raises ``ConfigError`` for an unreadable file."""
+    if value is not None:
+        return value
+    if file is not None:
+        try:
+            return Path(file).expanduser().read_text().strip()
+        except OSError as error:
+            raise ConfigError(f"{owner}.api_key_file: cannot read {file}: {error.strerror}") from error
+    return environ.get(env) or None if env is not None else None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        with path.expanduser().open("rb") as file:
+            return tomllib.load(file)
+    except FileNotFoundError as error:
+        raise ConfigError(f"no configuration file at {path}: create it, or leave --config out") from error
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from error
+
+
+def _read_if_there(path: Path) -> dict[str, Any]:
+    return _read(path) if path.exists() else {}
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Dotted names → values. Variables that only begin like ours are left alone."""
+    found: dict[str, str] = {}
+    top = _fields(Config)
+    for variable, text in sorted(environ.items()):
+        name = variable.removeprefix(ENV_PREFIX).lower()
+        if variable in _ENV_SHORT:
+            found[_ENV_SHORT[variable]] = text
+        elif variable.startswith(ENV_PREFIX) and ("__" in name or name in top):
+            found[name.replace("__", ".")] = text
+    return found
+
+
+def _fields(struct: type[msgspec.Struct]) -> dict[str, Any]:
+    return {field.name: field.type for field in msgspec.structs.fields(struct)}
+
+
+def _nested(kind: Any) -> type[msgspec.Struct] | None:
+    return kind if isinstance(kind, type) and issubclass(kind, msgspec.Struct) else None
+
+
+def _check_names(tree: Mapping[str, Any], struct: type[msgspec.Struct], source: str, above: tuple[str, ...]) -> None:
+    fields = _fields(struct)
+    for name, value in tree.items():
+        path = (*above, name)
+        if name not in fields:
+            raise ConfigError(f"{source}: {'.'.join(path)} is not a setting{_nearest(name, fields)}")
+        if not isinstance(value, Mapping):
+            continue
+        inner = _nested(fields[name])
+        if inner is not None:
+            _check_names(value, inner, source, path)
+        elif get_origin(fields[name]) is dict and (entry := _nested(get_args(fields[name])[1])) is not None:
+            for key, item in value.items():
+                if isinstance(item, Mapping):
+                    _check_names(item, entry, source, (*path, key))
+
+
+def _nearest(name: str, known: Mapping[str, Any]) -> str:
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {near[0]}?" if near else f"; known here: {', '.join(sorted(known))}"
+
+
+def _override(tree: dict[str, Any], path: list[str], text: str, source: str) -> None:
+    kind: Any = Config
+    node = tree
+    for depth, name in enumerate(path):
+        struct = _nested(kind)
+        if struct is not None:
+            fields = _fields(struct)
+            if name not in fields:
+                raise ConfigError(f"{source}: {'.'.join(path)} is not a setting{_nearest(name, fields)}")
+            kind = fields[name]
+        elif get_origin(kind) is dict:
+            kind = get_args(kind)[1]
+        else:
+            raise ConfigError(f"{source}: {'.'.join(path[:depth])} has no settings below it")
+        if depth < len(path) - 1:
+            node = node.setdefault(name, {})
+    node[path[-1]] = _value(text, kind, source)
+
+
+def _value(text: str, kind: Any, source: str) -> Any:
+    """``text`` as ``kind``: plain for numbers, booleans and strings; TOML for lists and tables."""
+    try:
+        value: Any = text
+        if text[:1] in ("[", "{"):
+            value = tomllib.loads(f"v = {text}")["v"]
+        return msgspec.to_builtins(msgspec.convert(value, kind, strict=False))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{source}: {text!r} is not valid: {error}") from error
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{source}: {_plain(error)}") from error
+
+
+def _plain(error: msgspec.ValidationError) -> str:
+    """msgspec's message with its path (``- at `$.server.port```) in front, as a person would write it."""
+    message, _, path = str(error).partition(" - at `$")
+    name = path.rstrip("`").replace("[...]", "").lstrip(".")
+    message = message[:1].lower() + message[1:]
+    return f"{name}: {message}" if name else message
