@@ -8,8 +8,9 @@ the two most used. A name nothing has, a wrong type or a file that is not there 
 from __future__ import annotations
 
 import difflib
+import hashlib
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -135,6 +136,23 @@ def load(path: Path | None, environ: Mapping[str, str], flags: Sequence[str] = (
         return msgspec.convert(tree, Config)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{source}: {_plain(error)}") from error
+
+
+def fingerprint(config: Config, usable: Iterable[str]) -> str:
+    """The same for two gateways that treat every request alike, wherever they listen.
+
+    ``usable`` names the providers that have what they need, because keys come from the environment too. The result is
+    shown to anyone who asks for ``/health``, so no secret goes into it: a short one could be guessed from its hash.
+    """
+    tree = msgspec.to_builtins(config)
+    for address in ("host", "port"):
+        del tree["server"][address]
+    for owner in (tree["server"], *tree["providers"].values()):
+        owner["api_key"] = owner["api_key"] is not None
+    for provider in tree["providers"].values():
+        provider["headers"] = sorted(provider["headers"])
+    text = msgspec.json.encode([tree, sorted(usable)], order="sorted")
+    return hashlib.sha256(text).hexdigest()[:12]
 
 
 def secret(value: str | None, env: str | None, file: str | None, environ: Mapping[str, str], owner: str) -> str | None:
