@@ -15,6 +15,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from millstream.core import events as ev
+from millstream.core.messages import Usage as TokenUsage
 
 
 class State(Enum):
@@ -75,17 +76,26 @@ class GrammarError(Exception):
 class Grammar:
     """One stream's progress through the table; feed it every event once, in order."""
 
-    __slots__ = ("_ended_choices", "_next_index", "open_blocks", "state")
+    __slots__ = ("_ended_choices", "blocks", "fault", "open_blocks", "state", "usage")
 
     def __init__(self) -> None:
         self.state = State.IDLE
         self.open_blocks: dict[int, str] = {}
-        self._next_index = 0
-        self._ended_choices: set[int] = set()
+        self.blocks = 0
+        """How many blocks have begun; the first one is the first content."""
+        self.usage: TokenUsage | None = None
+        self.fault: ev.Fault | None = None
+        self._ended_choices: dict[int, ev.ChoiceEnd] = {}
 
     @property
     def ended(self) -> bool:
         return self.state is State.FINISHED or self.state is State.FAILED
+
+    @property
+    def finish_reason(self) -> str | None:
+        """Why the first choice ended, once it has."""
+        end = self._ended_choices.get(0)
+        return end.reason if end is not None else None
 
     def advance(self, events: Iterable[ev.Event]) -> None:
         """Take ``events`` in; raises ``GrammarError`` at the first illegal one, leaving the state before it."""
@@ -99,10 +109,13 @@ class Grammar:
                     raise GrammarError(self._misplaced(event, rule))
             elif act is not Act.NONE:
                 self._block(event, rule)
-            elif rule.leads_to is not None:
-                self._lead(event, rule.leads_to)
-            elif type(event) is ev.ChoiceEnd:
-                self._end_choice(event)
+            else:
+                self._note(event, rule)
+
+    def fail(self, fault: ev.Fault) -> None:
+        """End the stream from outside: whoever watches found that it cannot go on."""
+        self.fault = fault
+        self.state = State.FAILED
 
     def _block(self, event: ev.Event, rule: Rule) -> None:
         index: int = event.index  # type: ignore[union-attr]  # every block event has one
@@ -111,27 +124,31 @@ class Grammar:
                 raise GrammarError(self._misplaced(event, rule))
             del self.open_blocks[index]
             return
-        if index != self._next_index:
-            raise GrammarError(f"{type(event).__name__} has index {index}, expected {self._next_index}")
+        if index != self.blocks:
+            raise GrammarError(f"{type(event).__name__} has index {index}, expected {self.blocks}")
         choice: int = event.choice  # type: ignore[union-attr]  # every event that begins a block has one
         if choice in self._ended_choices:
             raise GrammarError(f"{type(event).__name__} in choice {choice}, which has ended")
-        self._next_index += 1
+        self.blocks += 1
         if rule.act is Act.OPENS:
             self.open_blocks[index] = rule.block
 
-    def _lead(self, event: ev.Event, state: State) -> None:
-        if state is State.FINISHED:
+    def _note(self, event: ev.Event, rule: Rule) -> None:
+        if isinstance(event, ev.Usage | ev.MessageStart):
+            self.usage = event.usage
+        elif isinstance(event, ev.ChoiceEnd):
+            if event.choice in self._ended_choices:
+                raise GrammarError(f"ChoiceEnd for choice {event.choice} twice")
+            self._ended_choices[event.choice] = event
+        elif isinstance(event, ev.Fault):
+            self.fault = event
+        elif isinstance(event, ev.Finish):
             if self.open_blocks:
                 raise GrammarError(f"Finish while blocks are open: {sorted(self.open_blocks)}")
             if not self._ended_choices:
                 raise GrammarError("Finish before any ChoiceEnd")
-        self.state = state
-
-    def _end_choice(self, event: ev.ChoiceEnd) -> None:
-        if event.choice in self._ended_choices:
-            raise GrammarError(f"ChoiceEnd for choice {event.choice} twice")
-        self._ended_choices.add(event.choice)
+        if rule.leads_to is not None:
+            self.state = rule.leads_to
 
     def _misplaced(self, event: ev.Event, rule: Rule) -> str:
         index: int = event.index  # type: ignore[union-attr]  # only called for block events

@@ -1,0 +1,336 @@
+"""One request, start to end. Read this file first: it is the path of every token.
+
+    client bytes → server/model_api → dialects/<client>/request (wire → canonical Request)
+      → policy/routing (which upstream) → dialects/<upstream>/request (canonical → wire)
+      → providers/transport → relay: core/sse → dialects/<upstream>/parse (frames → events)
+      → core/grammar (legal?) → dialects/<client>/render (events → bytes)
+      → server/deliver → client
+
+An upstream of the client's own dialect takes the side door (``relay.SideDoor``): its bytes pass untouched.
+``stream: false`` to another dialect is the same path, ended by ``core/assemble``. Until the first content event an
+upstream may be tried again; after it, never.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+from millstream.core.assemble import Assembler
+from millstream.core.errors import Kind, MillstreamError, PolicyRefusal, UpstreamFault
+from millstream.core.events import Event, Fault
+from millstream.core.grammar import Grammar, State
+from millstream.core.messages import Request, Usage
+from millstream.dialects.base import (
+    ClientCall,
+    Dialect,
+    Renderer,
+    ReplyContext,
+    Target,
+    UpstreamRequest,
+)
+from millstream.policy.retry import RetryPolicy
+from millstream.policy.routing import Route, Routes
+from millstream.providers.base import Reply, Transport
+from millstream.providers.catalog import Provider
+from millstream.relay import HubRelay, Relay, SideDoor
+
+MAX_REPLY_BYTES = 64 * 1024 * 1024
+"""The limit of a reply that has to be held whole."""
+
+_ERROR_BODY_BYTES = 1024 * 1024
+_DRAIN_S = 1.0
+_FORWARDED_HEADERS = ("anthropic-ratelimit-", "x-ratelimit-", "request-id", "x-request-id", "openai-")
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    provider: Provider
+    transport: Transport
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """What every request needs and none changes. ``now`` is Unix time, ``new_id`` gives a fresh random id."""
+
+    dialects: Mapping[str, Dialect]
+    routes: Routes
+    upstreams: Mapping[str, Upstream]
+    retry: RetryPolicy
+    now: Callable[[], float]
+    new_id: Callable[[], str]
+
+
+class Client(Protocol):
+    """Where a streamed reply goes (``server/deliver``)."""
+
+    started: bool
+    """The head of the response has left: from here on a failure can only be an event of the stream."""
+
+    async def start(self) -> None: ...
+
+    async def write(self, data: bytes) -> None: ...
+
+    async def end(self) -> None: ...
+
+
+@dataclass(slots=True)
+class Record:
+    """What the log will say of an exchange. Never holds a key or a prompt."""
+
+    id: str
+    dialect: str
+    model: str
+    route: Route | None = None
+    stream: bool = False
+    tries: int = 0
+    usage: Usage | None = None
+    finish_reason: str | None = None
+    first_content_at: float | None = None
+    dropped: tuple[str, ...] = ()
+    error: MillstreamError | None = None
+
+
+class Exchange:
+    """One client request on its way through. After it is made: ``stream`` or ``whole``, once."""
+
+    def __init__(self, gateway: Gateway, client: Dialect, call: ClientCall) -> None:
+        """Routes and translates ``call``. Raises ``ClientFault`` or ``PolicyRefusal``."""
+        envelope = client.peek(call)
+        self.record = Record(gateway.new_id(), client.name, envelope.model, stream=envelope.stream)
+        self._gateway = gateway
+        self._dialect = client
+        self._call = call
+        self._began_at = int(gateway.now())
+        self.record.route = gateway.routes.resolve(envelope.model)
+        self._upstream = _usable(gateway.upstreams[self.record.route.provider])
+        self._same_dialect = self._upstream.provider.dialect.name == client.name
+        self._upstream_request = self._translate(self.record.route.model)
+        self.record.dropped = self._upstream_request.dropped
+        self._start_left = False
+        self._error_left = False
+        self._upstream_headers: dict[str, str] = {}
+
+    @cached_property
+    def request(self) -> Request:
+        """What the client asked, in canonical form; for the side door only looked at where something must be said."""
+        return self._dialect.parse_request(self._call)
+
+    @cached_property
+    def renderer(self) -> Renderer:
+        """Says the reply to the client. Made anew for a further try once the start of a failed one has left."""
+        return self._dialect.renderer(self._reply_context())
+
+    @property
+    def response_headers(self) -> dict[str, str]:
+        """What the response's head tells about this exchange."""
+        record = self.record
+        headers = {"x-request-id": record.id, "request-id": record.id, **self._upstream_headers}
+        headers["x-millstream-id"] = record.id
+        if record.route is not None:
+            headers["x-millstream-model"] = record.route.name
+        if record.dropped:
+            headers["x-millstream-dropped"] = ",".join(record.dropped)
+        return headers
+
+    async def stream(self, client: Client) -> None:
+        """Relay the reply as it comes. Raises ``MillstreamError`` only while ``client.started`` is false; later a
+        failure ends the stream with the client dialect's own error event."""
+        error = await self._tries(lambda: self._stream_once(client))
+        if error is not None:
+            await self.fail(client, error)
+
+    async def fail(self, client: Client, error: MillstreamError) -> None:
+        """End the reply with ``error``: by raising it, or as an event once the head has left."""
+        self.record.error = error
+        if not client.started:
+            raise error
+        if not self._error_left:
+            self._error_left = True
+            await client.write(self.renderer.render([Fault.of(error)]))
+        await client.end()
+
+    async def whole(self) -> bytes:
+        """The body of a whole reply. Raises ``MillstreamError``."""
+        body = b""
+
+        async def once() -> MillstreamError | None:
+            nonlocal body
+            try:
+                body = await (self._forward_whole() if self._same_dialect else self._assemble_whole())
+            except MillstreamError as error:
+                return error
+            return None
+
+        self.record.error = await self._tries(once)
+        if self.record.error is not None:
+            raise self.record.error
+        return body
+
+    async def _tries(self, once: Callable[[], Awaitable[MillstreamError | None]]) -> MillstreamError | None:
+        """``once`` until it succeeds or the policy gives up; the last error, if any."""
+        while True:
+            self.record.tries += 1
+            error = await once()
+            if error is None:
+                return None
+            wait = self._gateway.retry.wait(error, self.record.tries, random.random())  # noqa: S311  # only jitter
+            if wait is None:
+                return error
+            await asyncio.sleep(wait)
+
+    async def _stream_once(self, client: Client) -> MillstreamError | None:
+        """One try. The error it ended with, if any; its ``content_sent`` tells whether another try is allowed."""
+        try:
+            reply = await self._open(stream=True)
+        except MillstreamError as error:
+            return error
+        relay = self._relay()
+        try:
+            await client.start()
+            await self._pump(reply, relay, client)
+            if relay.error is None:
+                await client.end()
+                await _drain(reply)
+        finally:
+            reply.close()
+            self._note(relay)
+        return relay.error
+
+    async def _pump(self, reply: Reply, relay: Relay, client: Client) -> None:
+        """Upstream reads → client writes, one write per read, until the reply has ended."""
+        while not relay.done:
+            out = await self._step(reply, relay)
+            if relay.watch.blocks and self.record.first_content_at is None:
+                self.record.first_content_at = self._gateway.now()
+            if not out:
+                continue
+            self._start_left = self._start_left or relay.watch.state is not State.IDLE
+            self._error_left = relay.error is not None
+            await client.write(out)
+
+    async def _step(self, reply: Reply, relay: Relay) -> bytes:
+        if _is_whole(reply):
+            return await self._take_whole(reply, relay)
+        try:
+            data = await reply.read()
+        except UpstreamFault as error:
+            return relay.cut(error)
+        return relay.feed(data) if data else relay.finish()
+
+    async def _take_whole(self, reply: Reply, relay: Relay) -> bytes:
+        """An upstream that was asked for a stream may answer whole."""
+        try:
+            body = await reply.read_all(MAX_REPLY_BYTES)
+            return relay.take(self._upstream.provider.dialect.parse_reply(body))
+        except UpstreamFault as error:
+            return relay.cut(error)
+
+    async def _forward_whole(self) -> bytes:
+        reply = await self._open(stream=False)
+        try:
+            body = await reply.read_all(MAX_REPLY_BYTES)
+        finally:
+            reply.close()
+        watch = Grammar()
+        watch.advance(self._dialect.parse_reply(body))
+        self.record.usage, self.record.finish_reason = watch.usage, watch.finish_reason
+        return body
+
+    async def _assemble_whole(self) -> bytes:
+        reply = await self._open(stream=True)
+        collector = _Collector()
+        relay = HubRelay(self._upstream.provider.dialect.parser(), collector)
+        try:
+            while not relay.done:
+                await self._step(reply, relay)
+            if relay.error is None:
+                await _drain(reply)
+        finally:
+            reply.close()
+            self._note(relay)
+        if relay.error is not None:
+            raise relay.error
+        return self._dialect.render_reply(collector.assembler.reply(), self._reply_context())
+
+    async def _open(self, *, stream: bool) -> Reply:
+        """The upstream's answer with its head. Raises the upstream's refusal as ``UpstreamFault``."""
+        reply = await self._upstream.transport.open(self._upstream_request, stream=stream)
+        if 200 <= reply.status < 300:
+            if self._same_dialect:
+                self._upstream_headers = {
+                    name: value for name, value in reply.headers.items() if name.startswith(_FORWARDED_HEADERS)
+                }
+            return reply
+        try:
+            body = await reply.read_all(_ERROR_BODY_BYTES)
+        except UpstreamFault:
+            body = b""
+        finally:
+            reply.close()
+        raise self._upstream.provider.dialect.parse_error(reply.status, reply.headers, body)
+
+    def _relay(self) -> Relay:
+        parser = self._upstream.provider.dialect.parser()
+        if self._start_left:
+            self.__dict__.pop("renderer", None)
+            return HubRelay(parser, self.renderer)
+        if self._same_dialect:
+            return SideDoor(parser, lambda: self.renderer)
+        return HubRelay(parser, self.renderer)
+
+    def _translate(self, model: str) -> UpstreamRequest:
+        provider = self._upstream.provider
+        # A whole reply in another dialect is a stream, folded: one way to parse, and a client's leaving is noticed.
+        stream = self.record.stream if self._same_dialect else True
+        target = Target(model, provider.quirks, stream=stream)
+        if self._same_dialect:
+            return provider.dialect.forward_request(self._call, target)
+        return provider.dialect.render_request(self.request, target)
+
+    def _reply_context(self) -> ReplyContext:
+        return ReplyContext(self.record.id, self._began_at, self.request, started=self._start_left)
+
+    def _note(self, relay: Relay) -> None:
+        self.record.usage = relay.watch.usage
+        self.record.finish_reason = relay.watch.finish_reason
+
+
+class _Collector:
+    """A renderer that keeps events for ``core/assemble`` instead of saying them."""
+
+    def __init__(self) -> None:
+        self.assembler = Assembler()
+
+    def render(self, events: Sequence[Event]) -> bytes:
+        self.assembler.add(events)
+        return b""
+
+    def keepalive(self) -> bytes:
+        return b""
+
+
+def _usable(upstream: Upstream) -> Upstream:
+    provider = upstream.provider
+    if not provider.usable:
+        message = f"provider {provider.name} has no key here: set {provider.key_env} where the gateway runs"
+        raise PolicyRefusal(message, Kind.PERMISSION)
+    return upstream
+
+
+def _is_whole(reply: Reply) -> bool:
+    return reply.headers.get("content-type", "").startswith("application/json")
+
+
+async def _drain(reply: Reply) -> None:
+    """Read what little follows an ended stream, so that its connection can serve the next request."""
+    try:
+        async with asyncio.timeout(_DRAIN_S):
+            while await reply.read():
+                pass
+    except (UpstreamFault, TimeoutError):
+        return

@@ -1,0 +1,74 @@
+"""Names → dialects and providers. The one place that knows them all.
+
+Packages of others add a dialect through the entry point group ``millstream.dialects``: the entry's name is the
+dialect's, its value an object that fulfils ``dialects.base.Dialect``.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from importlib import import_module
+from importlib.metadata import entry_points
+
+import msgspec
+
+from millstream.config import Config, ConfigError, ProviderConfig, secret
+from millstream.dialects.base import Dialect
+from millstream.providers import catalog
+from millstream.providers.catalog import Provider, Row
+
+_DIALECTS = {
+    "anthropic": "millstream.dialects.anthropic",
+    "openai_chat": "millstream.dialects.openai_chat",
+}
+
+
+def dialects() -> dict[str, Dialect]:
+    """Every dialect by name, ours and those of installed packages."""
+    found: dict[str, Dialect] = {name: import_module(module).DIALECT for name, module in _DIALECTS.items()}
+    for entry in entry_points(group="millstream.dialects"):
+        found[entry.name] = entry.load()
+    return found
+
+
+def providers(config: Config, environ: Mapping[str, str]) -> dict[str, Provider]:
+    """Every provider by name: the catalog with the configuration laid over it. Raises ``ConfigError``."""
+    known = dialects()
+    shipped = catalog.rows()
+    found: dict[str, Provider] = {}
+    for name in [*config.providers, *(name for name in shipped if name not in config.providers)]:
+        own = config.providers.get(name, ProviderConfig())
+        row = _merged(name, shipped.get(name), own, known)
+        key = secret(own.api_key, row.api_key_env, own.api_key_file, environ, f"providers.{name}")
+        configured = name in config.providers or (row.api_key_env is not None and key is not None)
+        try:
+            found[name] = catalog.provider(name, row, known[row.dialect], key, configured=configured)
+        except msgspec.ValidationError as error:
+            raise ConfigError(f"providers.{name}.quirks: {error}") from error
+    return found
+
+
+def _merged(name: str, row: Row | None, own: ProviderConfig, known: Mapping[str, Dialect]) -> Row:
+    dialect = own.dialect or (row.dialect if row else None)
+    if dialect is None:
+        raise ConfigError(f"providers.{name}.dialect is missing: one of {', '.join(sorted(known))}")
+    if dialect not in known:
+        near = difflib.get_close_matches(dialect, known, n=1, cutoff=0.4)
+        hint = f"did you mean {near[0]}?" if near else f"one of {', '.join(sorted(known))}"
+        raise ConfigError(f"providers.{name}.dialect: no dialect {dialect!r}; {hint}")
+    base = row or Row(dialect=dialect)
+    base_url = own.base_url or base.base_url
+    if base.kind == "http" and not base_url.startswith(("http://", "https://")):
+        problem = f"{base_url!r} is not an http(s) URL" if base_url else "is missing"
+        raise ConfigError(f"providers.{name}.base_url {problem}: write what the dialect's own SDK takes as base URL")
+    return msgspec.structs.replace(
+        base,
+        dialect=dialect,
+        base_url=base_url,
+        api_key_env=own.api_key_env or (None if own.api_key or own.api_key_file else base.api_key_env),
+        auth=own.auth or base.auth,
+        default_model=own.default_model or base.default_model,
+        headers={**base.headers, **own.headers},
+        quirks={**(base.quirks if row and row.dialect == dialect else {}), **own.quirks},
+    )

@@ -1,0 +1,197 @@
+"""The synchronous heart of one reply: upstream bytes in, client bytes out. No await, no clock, no task.
+
+Two ways through. ``HubRelay`` parses to events and renders them in the client's dialect. ``SideDoor`` is for an
+upstream of the client's own dialect: whole frames pass untouched while the parser only watches, so that nothing we
+have no name for is lost. Both stop at the first fault and say whether content had come before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from millstream.core import events as ev
+from millstream.core.assemble import error_of
+from millstream.core.errors import GatewayBug, Kind, MillstreamError, UpstreamFault
+from millstream.core.grammar import Grammar, GrammarError, State
+from millstream.dialects.base import Parser, Renderer
+
+
+class Relay(Protocol):
+    """``watch`` holds what is known of the reply so far; ``error`` is set by the fault that ended it, and its
+    ``content_sent`` tells whether content came first. Without content the fault is not said: there may be another
+    try."""
+
+    watch: Grammar
+    error: MillstreamError | None
+    done: bool
+
+    def feed(self, data: bytes) -> bytes: ...
+
+    def finish(self) -> bytes:
+        """The upstream closed its stream cleanly."""
+        ...
+
+    def cut(self, error: UpstreamFault) -> bytes:
+        """The upstream's connection failed."""
+        ...
+
+    def take(self, events: list[ev.Event]) -> bytes:
+        """The upstream answered with a whole reply instead of a stream: its events."""
+        ...
+
+
+class _Watched:
+    """Parse, check against the grammar, and keep the fault."""
+
+    def __init__(self, parser: Parser) -> None:
+        self.watch = Grammar()
+        self.error: MillstreamError | None = None
+        self.done = False
+        self._parser = parser
+
+    def _parsed(self, data: bytes) -> list[ev.Event]:
+        try:
+            events = self._parser.feed(data)
+        except UpstreamFault as error:
+            events = [ev.Fault.of(error)]
+        return self._checked(events)
+
+    def _finished(self) -> list[ev.Event]:
+        watch = self.watch
+        if watch.ended:
+            return []
+        try:
+            events = self._parser.finish()
+        except UpstreamFault as error:
+            events = [ev.Fault.of(error)]
+        events = self._checked(events)
+        if watch.state is State.OPEN or watch.state is State.IDLE:
+            events = [*events, *self._checked([ev.truncated("it has no end")])]
+        return events
+
+    def _cut_short(self, error: UpstreamFault) -> list[ev.Event]:
+        """What the parser still held may complete the answer; if not, our fault says more than its own."""
+        events = self._finished()
+        if self.error is None:
+            return events
+        error.content_sent = self.watch.blocks > 0
+        self.error = error
+        return [ev.Fault.of(error)]
+
+    def _checked(self, events: list[ev.Event]) -> list[ev.Event]:
+        watch = self.watch
+        if watch.ended:
+            return []
+        try:
+            watch.advance(events)
+        except GrammarError as wrong:
+            events = self._illegal(wrong)
+        if watch.fault is not None:
+            self.error = error_of(watch.fault)
+            self.error.content_sent = watch.blocks > 0
+        return events
+
+    def _illegal(self, wrong: GrammarError) -> list[ev.Event]:
+        fault = ev.Fault.of(GatewayBug(f"the reply's events came out of order: {wrong}"))
+        self.watch.fail(fault)
+        return [fault]
+
+
+class HubRelay(_Watched):
+    """Every event through the client's renderer."""
+
+    def __init__(self, parser: Parser, renderer: Renderer) -> None:
+        super().__init__(parser)
+        self._renderer = renderer
+
+    def feed(self, data: bytes) -> bytes:
+        return self._rendered(self._parsed(data))
+
+    def finish(self) -> bytes:
+        return self._rendered(self._finished())
+
+    def cut(self, error: UpstreamFault) -> bytes:
+        return self._rendered(self._cut_short(error))
+
+    def take(self, events: list[ev.Event]) -> bytes:
+        return self._rendered(self._checked(events))
+
+    def _rendered(self, events: list[ev.Event]) -> bytes:
+        self.done = self.watch.ended
+        if not events or (self.error is not None and not self.error.content_sent):
+            return b""
+        return self._renderer.render(events)
+
+
+_UNSAID_BY_UPSTREAM = frozenset({Kind.MALFORMED, Kind.TRUNCATED})
+"""Faults that only the watching parser knows of; all others came in words the client reads itself."""
+
+
+class SideDoor(_Watched):
+    """Whole frames as they came, to the end of the upstream's stream.
+
+    The client's renderer is only made where the upstream could not say itself how it ended.
+    """
+
+    def __init__(self, parser: Parser, renderer: Callable[[], Renderer]) -> None:
+        super().__init__(parser)
+        self._renderer = renderer
+        self._held: list[bytes] = []
+        self._held_size = 0
+        self._blind = False
+
+    def feed(self, data: bytes) -> bytes:
+        faults = [event for event in self._parsed(data) if isinstance(event, ev.Fault)]
+        self.done = self.error is not None
+        if self.error is not None and not self.error.content_sent:
+            return b""
+        whole = self._whole_frames(data)
+        if faults and faults[0].kind in _UNSAID_BY_UPSTREAM:
+            return whole[: _last_frame_start(whole)] + self._renderer().render(faults)
+        return whole
+
+    def finish(self) -> bytes:
+        return self._ended(self._finished())
+
+    def cut(self, error: UpstreamFault) -> bytes:
+        return self._ended(self._cut_short(error))
+
+    def take(self, events: list[ev.Event]) -> bytes:
+        self.done = True
+        self._checked(events)
+        return self._renderer().render(events) if self.error is None else b""
+
+    def _whole_frames(self, data: bytes) -> bytes:
+        """What was held back and ``data``, up to the last frame that is complete; the rest is held."""
+        self._held.append(data)
+        self._held_size += len(data)
+        pending = 0 if self.done else self._parser.pending
+        if pending >= self._held_size:
+            return b""
+        whole = b"".join(self._held)
+        split = len(whole) - pending
+        self._held = [whole[split:]] if pending else []
+        self._held_size = pending
+        return whole[:split]
+
+    def _checked(self, events: list[ev.Event]) -> list[ev.Event]:
+        return [] if self._blind else super()._checked(events)
+
+    def _illegal(self, wrong: GrammarError) -> list[ev.Event]:
+        """That the watcher lost its way is no reason to take the answer from the client."""
+        self._blind = True
+        return []
+
+    def _ended(self, events: list[ev.Event]) -> bytes:
+        self.done = True
+        if self.error is None:
+            return b"".join(self._held)
+        if not self.error.content_sent:
+            return b""
+        return self._renderer().render([event for event in events if isinstance(event, ev.Fault)])
+
+
+def _last_frame_start(frames: bytes) -> int:
+    """Where the last frame begins: the one the parser stopped at, such as an end marker that comes too early."""
+    return frames.rfind(b"\n\n", 0, max(len(frames) - 2, 0)) + 2 if frames.count(b"\n\n") > 1 else 0
