@@ -1,0 +1,62 @@
+# `make help` lists the targets. Works with GNU make 3.81, which macOS has.
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP_VERSION := pip==26.3
+INSTALL := $(BIN)/python -m pip install -qq --constraint constraints.txt --build-constraint constraints.txt
+PYTEST := $(BIN)/python -m pytest
+AGENTS := tests/e2e/node_modules/.package-lock.json
+
+export PYTHON
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check lint judges bench lock clean
+
+help: ## What can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@echo "  Options: ARGS=\"--port 9000\" for run, REQUIRE_ALL=1 for test (a skip fails), PYTHON=/path/to/python3"
+
+run: $(VENV)/.stamp-run ## Install into .venv and start the gateway with its embedded model
+	@$(BIN)/millstream serve --unknown-model default $(ARGS)
+
+test: $(VENV)/.stamp-test $(AGENTS) lint ## Everything: format, types, imports, the whole suite with coverage
+	$(PYTEST) --cov --cov-report=term:skip-covered $(ARGS)
+
+check: $(VENV)/.stamp-test lint ## The quick gate: format, types, imports, unit tests
+	$(PYTEST) -q --ignore=tests/e2e $(ARGS)
+
+lint: $(VENV)/.stamp-test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+lock: ## Resolve all dependencies anew and write constraints.txt
+	scripts/lock
+
+clean: ## Remove what the other targets made here
+	rm -rf $(VENV) tests/e2e/node_modules build dist .coverage* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.stamp-venv: scripts/make-venv Makefile
+	@echo "making $(VENV) …"
+	@scripts/make-venv $(VENV) $(PIP_VERSION)
+	@touch $@
+
+$(VENV)/.stamp-run: $(VENV)/.stamp-venv pyproject.toml constraints.txt
+	@echo "installing millstream …"
+	@$(INSTALL) --editable '.[embedded]'
+	@touch $@
+
+$(VENV)/.stamp-test: $(VENV)/.stamp-run
+	@echo "installing what the tests need …"
+	@$(INSTALL) --group test --group check
+	@touch $@
+
+$(AGENTS): tests/e2e/package-lock.json
+	@if command -v npm >/dev/null 2>&1; then \
+	    echo "installing coding agents for the tests …"; cd tests/e2e && npm ci --loglevel=error; \
+	else \
+	    echo "npm is not installed: tests with coding agents will be skipped"; \
+	fi
