@@ -123,7 +123,8 @@ class Assembler:
             case ev.TextStart(kind="refusal"):
                 part = RefusalPart(text, extra=extra)
             case ev.TextStart():
-                part = TextPart(text, citations=tuple(block.citations), extra=extra)
+                signature = end.signature if isinstance(end, ev.TextEnd) else None
+                part = TextPart(text, citations=tuple(block.citations), extra=extra, signature=signature)
             case ev.ReasoningStart():
                 part = ReasoningPart(text, signature=end.signature, redacted=start.redacted, id=start.id, extra=extra)
             case ev.ToolCallStart():
@@ -166,6 +167,7 @@ def _whole(event: ev.ServerToolResult | ev.Media | ev.UnknownBlock) -> Part:
                 data=event.data,
                 url=event.url,
                 extra=event.extra,
+                signature=event.signature,
             )
         case _:
             assert_never(event)
@@ -229,7 +231,8 @@ def _events_of_part(part: Part, index: int, choice: int) -> list[ev.Event]:
         case TextPart():
             cited = [ev.Citation(index, **msgspec.structs.asdict(c)) for c in part.citations]
             body = [ev.TextDelta(index, part.text)] if part.text else []
-            return [ev.TextStart(index, choice, extra=part.extra), *body, *cited, ev.TextEnd(index)]
+            start_of_text = ev.TextStart(index, choice, extra=part.extra)
+            return [start_of_text, *body, *cited, ev.TextEnd(index, part.signature)]
         case RefusalPart():
             return [ev.TextStart(index, choice, "refusal"), ev.TextDelta(index, part.text), ev.TextEnd(index)]
         case ReasoningPart():
@@ -244,7 +247,7 @@ def _events_of_part(part: Part, index: int, choice: int) -> list[ev.Event]:
             return [ev.ServerToolResult(index, part.origin, part.call_id, part.data, choice, part.text)]
         case MediaPart():
             media_type = part.media_type or part.kind
-            return [ev.Media(index, media_type, part.data, part.url, choice, extra=part.extra)]
+            return [ev.Media(index, media_type, part.data, part.url, choice, part.signature, part.extra)]
         case UnknownPart():
             return [ev.UnknownBlock(index, part.origin, part.data, choice)]
         case _:

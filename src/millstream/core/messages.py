@@ -44,10 +44,13 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class TextPart(msgspec.Struct, frozen=True, tag="text", omit_defaults=True):
+    """``signature`` signs the text itself (Gemini's thought signatures may sit on a text part)."""
+
     text: str
     citations: tuple[CitationPart, ...] = ()
     cache: Mapping[str, Any] | None = None
     extra: Extra | None = None
+    signature: Opaque | None = None
 
 
 class CitationPart(msgspec.Struct, frozen=True, tag="citation", omit_defaults=True):
@@ -84,6 +87,7 @@ class MediaPart(msgspec.Struct, frozen=True, tag="media", omit_defaults=True):
     detail: str | None = None
     cache: Mapping[str, Any] | None = None
     extra: Extra | None = None
+    signature: Opaque | None = None
 
 
 class ReasoningPart(msgspec.Struct, frozen=True, tag="reasoning", omit_defaults=True):
