@@ -25,6 +25,7 @@ from millstream.core.errors import Kind, MillstreamError, PolicyRefusal, Upstrea
 from millstream.core.events import Event, Fault
 from millstream.core.grammar import Grammar, State
 from millstream.core.messages import Request, Usage
+from millstream.core.tokens import estimate
 from millstream.dialects.base import (
     ClientCall,
     Dialect,
@@ -298,6 +299,40 @@ class Exchange:
     def _note(self, relay: Relay) -> None:
         self.record.usage = relay.watch.usage
         self.record.finish_reason = relay.watch.finish_reason
+
+
+@dataclass(frozen=True, slots=True)
+class TokenCount:
+    """``estimated``: the upstream has no count of its own; the figure errs high."""
+
+    tokens: int
+    estimated: bool
+
+
+async def count_tokens(gateway: Gateway, client: Dialect, call: ClientCall) -> TokenCount:
+    """The prompt tokens of ``call``. Raises ``ClientFault`` for a body or a model that cannot be read."""
+    route = gateway.routes.resolve(client.peek(call).model)
+    upstream = gateway.upstreams[route.provider]
+    dialect = upstream.provider.dialect
+    if dialect.name == client.name and upstream.provider.usable:
+        counting = dialect.forward_count(call, Target(route.model, upstream.provider.quirks, stream=False))
+        tokens = await _ask_count(upstream, counting) if counting is not None else None
+        if tokens is not None:
+            return TokenCount(tokens, estimated=False)
+    return TokenCount(estimate(client.parse_request(call)), estimated=True)
+
+
+async def _ask_count(upstream: Upstream, request: UpstreamRequest) -> int | None:
+    """The upstream's count, or None if it gives none: an estimate serves an agent better than an error."""
+    try:
+        reply = await upstream.transport.open(request, stream=False)
+        try:
+            body = await reply.read_all(_ERROR_BODY_BYTES)
+        finally:
+            reply.close()
+    except UpstreamFault:
+        return None
+    return upstream.provider.dialect.read_count(body) if reply.status == 200 else None
 
 
 class _Collector:

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 import msgspec
 
 from millstream.core.errors import ClientFault, MillstreamError, UpstreamFault
-from millstream.core.events import Event
-from millstream.core.messages import Extra, Reply, Request
+from millstream.core.events import Event, MessageStart
+from millstream.core.messages import Extra, Reply, Request, Tool
 
 Headers = Mapping[str, str]
 """Header names in lower case."""
@@ -75,6 +75,8 @@ class ReplyContext:
     started: bool = False
     """The client already has the start of a reply (from an upstream that failed before any content): a renderer made
     with this gives nothing for ``MessageStart``."""
+    start: MessageStart | None = None
+    """With ``started``: the start the client has, for dialects whose clients insist that its id never changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,14 @@ class Dialect(Protocol):
         """The side door: the client's own body and headers for the same dialect, only the model renamed."""
         ...
 
+    def forward_count(self, call: ClientCall, target: Target) -> UpstreamRequest | None:
+        """A client's token-count request for an upstream of the same dialect; None if this API cannot count."""
+        ...
+
+    def read_count(self, body: bytes) -> int | None:
+        """The number in an upstream's answer to ``forward_count``; None if there is none."""
+        ...
+
     def parser(self) -> Parser: ...
 
     def parse_reply(self, body: bytes) -> list[Event]:
@@ -173,6 +183,33 @@ def rename_model(body: bytes, model: str) -> bytes:
         raise ClientFault(f"the request body is not a JSON object: {error}") from error
     fields["model"] = msgspec.Raw(msgspec.json.encode(model))
     return msgspec.json.encode(fields)
+
+
+CUSTOM_TOOL_INPUT = "input"
+"""A dialect without free-text tools (``Tool.kind`` ``custom``) sends each as a function with one string argument of
+this name. The renderer of a client that has such tools turns the calls back (``core/json_field.py``)."""
+
+
+def custom_as_function(tool: Tool) -> Tool:
+    """``tool``, of kind ``custom``, as a function. A grammar cannot be enforced this way, so it is described."""
+    grammar = (tool.format or {}).get("definition")
+    described = [tool.description] if tool.description else []
+    if isinstance(grammar, str):
+        syntax = (tool.format or {}).get("syntax", "grammar")
+        described.append(f"The {CUSTOM_TOOL_INPUT} must match this {syntax} grammar:\n{grammar}")
+    parameters = {
+        "type": "object",
+        "properties": {CUSTOM_TOOL_INPUT: {"type": "string", "description": "The tool's whole input, as plain text."}},
+        "required": [CUSTOM_TOOL_INPUT],
+        "additionalProperties": False,
+    }
+    description = "\n\n".join(described) or None
+    return Tool(tool.name, description, parameters, deferred=tool.deferred, cache=tool.cache)
+
+
+def custom_arguments(text: str) -> str:
+    """The input of a past ``custom`` call as the arguments of that function."""
+    return msgspec.json.encode({CUSTOM_TOOL_INPUT: text}).decode()
 
 
 def own_extra(dialect: str, fields: Mapping[str, Any]) -> Extra | None:

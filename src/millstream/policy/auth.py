@@ -1,0 +1,55 @@
+"""Who may call."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+from collections.abc import Collection, Mapping
+
+from millstream.core.errors import Kind, PolicyRefusal
+
+
+def shown_keys(headers: Mapping[str, str]) -> list[str]:
+    """Every credential a client shows; some send two at once. Header names are in lower case."""
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    keys = [token.strip()] if scheme.lower() == "bearer" else []
+    keys += [headers[name] for name in ("x-api-key", "x-goog-api-key") if name in headers]
+    return [key for key in keys if key]
+
+
+def require_key(expected: str, headers: Mapping[str, str]) -> None:
+    """Raises ``PolicyRefusal`` (401) unless one of the credentials shown is ``expected``."""
+    shown = shown_keys(headers)
+    if not shown:
+        message = "this gateway needs a key: send it as `Authorization: Bearer` or `x-api-key`"
+        raise PolicyRefusal(message, Kind.AUTHENTICATION)
+    if not any(hmac.compare_digest(key.encode(), expected.encode()) for key in shown):
+        raise PolicyRefusal("this gateway does not know that key", Kind.AUTHENTICATION)
+
+
+def require_local_host(host: str, allowed: Collection[str]) -> None:
+    """Raises ``PolicyRefusal`` (403) for a ``Host`` header that is neither loopback nor ``allowed``.
+
+    A web page can point its own name at 127.0.0.1 and then call a gateway without a key (DNS rebinding); its name is
+    what gives it away.
+    """
+    name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
+    if name in allowed or name == "localhost" or name.endswith(".localhost"):
+        return
+    try:
+        if ipaddress.ip_address(name.strip("[]")).is_loopback:
+            return
+    except ValueError:
+        pass
+    message = f"this gateway does not answer to the host name {name!r}: add it to server.allowed_hosts"
+    raise PolicyRefusal(message, Kind.PERMISSION)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether listening on ``host`` reaches this machine only."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,152 @@
+"""The ASGI application: a gateway built from settings, and its routes."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import Route as HttpRoute
+from starlette.types import ASGIApp
+
+from millstream import registry
+from millstream.config import Config, ConfigError, fingerprint, secret
+from millstream.core.errors import ClientFault
+from millstream.dialects.base import Dialect
+from millstream.pipeline import Gateway, Upstream
+from millstream.policy.retry import RetryPolicy
+from millstream.policy.routing import Routes
+from millstream.providers.base import Transport
+from millstream.providers.catalog import Provider, credential_headers
+from millstream.providers.transport import HttpTransport, Waits
+from millstream.server.count import CountEndpoint
+from millstream.server.deliver import Pulse
+from millstream.server.guard import Guard
+from millstream.server.info import Info
+from millstream.server.model_api import Deliveries, ModelEndpoint
+
+EMBEDDED = "embedded"
+_LOCALHOST_ORIGIN = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
+_EXPOSED_HEADERS = ("x-millstream-id", "x-millstream-model", "x-millstream-dropped", "x-request-id", "request-id")
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """``asgi`` serves; ``deliveries`` are the responses under way; ``gateway`` is what they go through."""
+
+    asgi: ASGIApp
+    gateway: Gateway
+    deliveries: Deliveries
+
+
+def routes(config: Config, providers: Mapping[str, Provider]) -> Routes:
+    """The table of model names. Raises ``ConfigError`` where a name the configuration gives leads nowhere."""
+    table = Routes(
+        providers={name: p.default_model if p.usable else None for name, p in providers.items()},
+        default=config.default_model or _default_model(providers),
+        aliases=config.aliases,
+        unknown=config.unknown_model,
+    )
+    for setting, name in [("default_model", table.default), *((f"aliases.{a}", a) for a in config.aliases)]:
+        try:
+            Routes(table.providers, table.default, table.aliases).resolve(name)
+        except ClientFault as fault:
+            raise ConfigError(f"{setting}: {fault.message}") from fault
+    return table
+
+
+def build(config: Config, environ: Mapping[str, str]) -> Application:
+    """Everything from settings. Opens nothing yet: connections come with the first request. Raises ``ConfigError``."""
+    providers = registry.providers(config, environ)
+    gateway = Gateway(
+        dialects=registry.dialects(),
+        routes=routes(config, providers),
+        upstreams={name: Upstream(p, _transport(p, config)) for name, p in providers.items()},
+        retry=RetryPolicy(config.upstream.retries, config.upstream.backoff, config.upstream.max_retry_wait),
+        now=time.time,
+        new_id=lambda: f"ms_{secrets.token_hex(12)}",
+    )
+    deliveries = Deliveries()
+    usable = sorted(name for name, provider in providers.items() if provider.usable)
+    app = _app(config, gateway, deliveries, fingerprint(config, usable))
+    server = config.server
+    key = secret(server.api_key, server.api_key_env, server.api_key_file, environ, "server")
+    guarded = Guard(app, key, frozenset(server.allowed_hosts), _dialect_chooser(gateway))
+    return Application(guarded, gateway, deliveries)
+
+
+def _default_model(providers: Mapping[str, Provider]) -> str:
+    """The first configured provider that says which model it is for; with none, the model in this process."""
+    for provider in providers.values():
+        if provider.configured and provider.usable and provider.default_model:
+            return f"{provider.name}/{provider.default_model}"
+    return EMBEDDED
+
+
+def _transport(provider: Provider, config: Config) -> Transport:
+    waits = Waits(config.upstream.connect_timeout, config.upstream.head_timeout, config.upstream.idle_timeout)
+    return HttpTransport(provider.name, provider.base_url, credential_headers(provider), waits)
+
+
+def _dialect_chooser(gateway: Gateway) -> Callable[[str], Dialect]:
+    """Whose words an error at a path is said in."""
+    anthropic, openai = gateway.dialects["anthropic"], gateway.dialects["openai_chat"]
+    return lambda path: anthropic if path.startswith(("/v1/messages", "/messages", "/api/hello")) else openai
+
+
+def _app(config: Config, gateway: Gateway, deliveries: Deliveries, print_: str) -> ASGIApp:
+    info = Info(gateway, deliveries, print_, _dialect_chooser(gateway))
+    max_body = config.server.max_body
+    pulse = Pulse(config.server.eager_after, config.server.heartbeat, config.server.send_timeout)
+
+    def model_api(dialect: str) -> ModelEndpoint:
+        return ModelEndpoint(gateway, gateway.dialects[dialect], deliveries, pulse, max_body)
+
+    endpoints: dict[str, ASGIApp] = {
+        "/v1/messages": model_api("anthropic"),
+        "/v1/messages/count_tokens": CountEndpoint(gateway, gateway.dialects["anthropic"], max_body),
+        "/v1/chat/completions": model_api("openai_chat"),
+    }
+    posts = [
+        HttpRoute(path, endpoint, methods=["POST"])
+        for full, endpoint in endpoints.items()
+        for path in (full, full.removeprefix("/v1"))
+    ]
+    gets = [
+        HttpRoute("/health", info.health),
+        HttpRoute("/v1/models", info.models),
+        HttpRoute("/v1/models/{name:path}", info.model),
+        HttpRoute("/api/hello", info.hello, methods=["GET", "HEAD"]),
+        HttpRoute("/", info.home),
+    ]
+    cors = Middleware(
+        CORSMiddleware,
+        allow_origins=config.server.cors_origins,
+        allow_origin_regex=_LOCALHOST_ORIGIN,
+        allow_methods=["GET", "POST", "DELETE", "OPTIONS"],
+        allow_headers=["*"],
+        expose_headers=_EXPOSED_HEADERS,
+    )
+    return Starlette(
+        routes=[*posts, *gets],
+        middleware=[cors],
+        exception_handlers={404: lambda r, _: info.missing(r), 405: lambda r, _: info.wrong_method(r)},
+        lifespan=_lifespan(gateway),
+    )
+
+
+def _lifespan(gateway: Gateway) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            for upstream in gateway.upstreams.values():
+                await upstream.transport.aclose()
+
+    return lifespan

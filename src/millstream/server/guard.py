@@ -1,0 +1,52 @@
+"""What every request passes before any route: the host name, then the key. An ASGI middleware in the raw."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from millstream.core.errors import MillstreamError, PolicyRefusal
+from millstream.dialects.base import Dialect
+from millstream.policy.auth import require_key, require_local_host
+from millstream.server.wire import encode_headers, header_map
+
+_OPEN_PATHS = frozenset({"/health"})
+
+
+class Guard:
+    """Refuses in the dialect of whoever asked. ``key`` None: no key is asked for, and the host name is checked."""
+
+    def __init__(
+        self, app: ASGIApp, key: str | None, allowed_hosts: Collection[str], dialect_of: Callable[[str], Dialect]
+    ) -> None:
+        self._app = app
+        self._key = key
+        self._allowed_hosts = allowed_hosts
+        self._dialect_of = dialect_of
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            try:
+                self._check(scope)
+            except PolicyRefusal as refusal:
+                await send_error(send, self._dialect_of(scope["path"]), refusal)
+                return
+        await self._app(scope, receive, send)
+
+    def _check(self, scope: Scope) -> None:
+        if scope["path"] in _OPEN_PATHS or scope["method"] == "OPTIONS":
+            return
+        headers = header_map(scope)
+        if self._key is not None:
+            require_key(self._key, headers)
+        else:
+            require_local_host(headers.get("host", ""), self._allowed_hosts)
+
+
+async def send_error(send: Send, dialect: Dialect, error: MillstreamError) -> None:
+    """``error`` as a whole response in the words of ``dialect``."""
+    reply = dialect.render_error(error)
+    headers = [*encode_headers(reply.headers), (b"content-length", str(len(reply.body)).encode())]
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    await send({"type": "http.response.body", "body": reply.body, "more_body": False})

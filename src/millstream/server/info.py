@@ -1,0 +1,95 @@
+"""Endpoints that tell about the gateway itself: health, models, and what lives at ``/``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
+from millstream import __version__
+from millstream.core.errors import ClientFault, Kind
+from millstream.dialects.base import Dialect
+from millstream.pipeline import Gateway
+from millstream.server.model_api import Deliveries
+
+
+class Info:
+    """Handlers over one gateway. ``fingerprint`` tells gateways of other configurations apart, without secrets."""
+
+    def __init__(
+        self, gateway: Gateway, deliveries: Deliveries, fingerprint: str, dialect_of: Callable[[str], Dialect]
+    ) -> None:
+        self._gateway = gateway
+        self._deliveries = deliveries
+        self._fingerprint = fingerprint
+        self._dialect_of = dialect_of
+        self._began = time.monotonic()
+        self._began_at = int(time.time())
+
+    async def health(self, _: Request) -> Response:
+        state = {
+            "status": "ok",
+            "version": __version__,
+            "uptime_s": round(time.monotonic() - self._began, 1),
+            "open_streams": len(self._deliveries),
+            "config": self._fingerprint,
+        }
+        return _json(state)
+
+    async def hello(self, _: Request) -> Response:
+        """Claude Code asks ``HEAD /api/hello`` at its start; any status will do."""
+        return Response(status_code=204)
+
+    async def home(self, _: Request) -> Response:
+        return PlainTextResponse(
+            f"millstream {__version__}\n\nPOST /v1/messages            Anthropic Messages\n"
+            "POST /v1/chat/completions    OpenAI Chat\nGET  /v1/models              models\nGET  /health\n"
+        )
+
+    async def models(self, _: Request) -> Response:
+        found = [self._model(name) for name in self._gateway.routes.names()]
+        edges = {"first_id": found[0]["id"], "last_id": found[-1]["id"]} if found else {}
+        return _json({"object": "list", "data": found, "has_more": False, **edges})
+
+    async def model(self, request: Request) -> Response:
+        name: str = request.path_params["name"]
+        try:
+            self._gateway.routes.resolve(name)
+        except ClientFault as fault:
+            return self.refusal(request, fault)
+        return _json(self._model(name))
+
+    async def missing(self, request: Request) -> Response:
+        """Whatever has no route."""
+        message = f"nothing is served at {request.method} {request.url.path}; GET /v1/models lists the models"
+        return self.refusal(request, ClientFault(message, Kind.NOT_FOUND))
+
+    async def wrong_method(self, request: Request) -> Response:
+        message = f"{request.url.path} does not take {request.method}"
+        return self.refusal(request, ClientFault(message, status=405))
+
+    def refusal(self, request: Request, fault: ClientFault) -> Response:
+        reply = self._dialect_of(request.url.path).render_error(fault)
+        return Response(reply.body, reply.status, reply.headers)
+
+    def _model(self, name: str) -> dict[str, object]:
+        """OpenAI's and Anthropic's fields in one object."""
+        route = self._gateway.routes.resolve(name)
+        created = datetime.fromtimestamp(self._began_at, UTC).isoformat().replace("+00:00", "Z")
+        return {
+            "id": name,
+            "object": "model",
+            "created": self._began_at,
+            "owned_by": route.provider,
+            "type": "model",
+            "display_name": name if name == route.name else f"{name} ({route.name})",
+            "created_at": created,
+        }
+
+
+def _json(value: object) -> Response:
+    return Response(msgspec.json.encode(value), media_type="application/json")

@@ -1,0 +1,154 @@
+"""Section A's endpoints: one raw ASGI application per client dialect, from bytes in to bytes out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Literal
+
+from starlette.types import Receive, Scope, Send
+
+from millstream.core.errors import GatewayBug, MillstreamError
+from millstream.dialects.base import ClientCall, Dialect
+from millstream.pipeline import Exchange, Gateway, Record
+from millstream.server.deliver import ClientGone, Delivery, Pulse
+from millstream.server.wire import encode_headers, header_map, read_body
+from millstream.telemetry import logs
+
+End = Literal["finished", "cancelled", "failed"]
+_STREAM_HEADERS = {"cache-control": "no-cache, no-transform", "x-accel-buffering": "no"}
+
+
+class Deliveries:
+    """The responses under way: counted for ``/health``, ended on shutdown."""
+
+    def __init__(self) -> None:
+        self._open: set[Delivery] = set()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def add(self, delivery: Delivery) -> None:
+        self._open.add(delivery)
+
+    def discard(self, delivery: Delivery) -> None:
+        self._open.discard(delivery)
+
+    def interrupt(self, reason: Callable[[], MillstreamError]) -> None:
+        for delivery in list(self._open):
+            delivery.interrupt(reason())
+
+
+class ModelEndpoint:
+    """Calls of one dialect. An ASGI application."""
+
+    def __init__(self, gateway: Gateway, dialect: Dialect, deliveries: Deliveries, pulse: Pulse, max_body: int) -> None:
+        self._gateway = gateway
+        self._dialect = dialect
+        self._deliveries = deliveries
+        self._pulse = pulse
+        self._max_body = max_body
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        delivery = Delivery(receive, send, self._pulse)
+        self._deliveries.add(delivery)
+        try:
+            await _Turn(self._gateway, self._dialect, delivery).serve(scope, receive, self._max_body)
+        finally:
+            self._deliveries.discard(delivery)
+
+
+class _Turn:
+    """One call: read, exchange, deliver, log."""
+
+    def __init__(self, gateway: Gateway, dialect: Dialect, delivery: Delivery) -> None:
+        self._gateway = gateway
+        self._dialect = dialect
+        self._delivery = delivery
+        self._began = gateway.now()
+        self._record = Record(gateway.new_id(), dialect.name, "")
+        self._status = 200
+
+    async def serve(self, scope: Scope, receive: Receive, max_body: int) -> None:
+        end: End = "failed"
+        try:
+            call = ClientCall(await read_body(scope, receive, max_body), header_map(scope))
+            exchange = Exchange(self._gateway, self._dialect, call)
+            self._record = exchange.record
+            await (self._stream(exchange) if exchange.record.stream else self._whole(exchange))
+            end = "finished" if self._record.error is None else "failed"
+        except MillstreamError as error:
+            await self._refuse(error)
+        except ClientGone:
+            end = "cancelled"
+        except Exception as error:
+            await self._refuse(self._bug(error))
+        finally:
+            self._log(end)
+
+    async def _stream(self, exchange: Exchange) -> None:
+        content_type = {"content-type": self._dialect.stream_content_type}
+        self._delivery.streams(
+            lambda: encode_headers({**content_type, **_STREAM_HEADERS, **exchange.response_headers}),
+            lambda: exchange.renderer.keepalive(),
+        )
+        try:
+            await self._delivery.attend(lambda: exchange.stream(self._delivery))
+        except MillstreamError as error:
+            await exchange.fail(self._delivery, error)
+        except ClientGone:
+            raise
+        except Exception as error:
+            await exchange.fail(self._delivery, self._bug(error))
+
+    async def _whole(self, exchange: Exchange) -> None:
+        async def answer() -> None:
+            body = await exchange.whole()
+            headers = {"content-type": "application/json", **exchange.response_headers}
+            await self._delivery.respond(200, encode_headers(headers), body)
+
+        await self._delivery.attend(answer)
+
+    def _bug(self, error: Exception) -> GatewayBug:
+        """The last line of defence: whatever it is, it is logged, and the client gets an answer."""
+        logs.logger.error("request %s failed", self._record.id, exc_info=error)
+        return GatewayBug(f"an internal error; the gateway's log has it as {self._record.id}")
+
+    async def _refuse(self, error: MillstreamError) -> None:
+        """An error as a whole response. Raises it where a head has left and it could not be said as an event: the
+        server then cuts the connection, which no client takes for an end."""
+        self._record.error = error
+        if self._delivery.started:
+            raise error
+        reply = self._dialect.render_error(error)
+        self._status = reply.status
+        headers = {"x-request-id": self._record.id, "request-id": self._record.id, **reply.headers}
+        try:
+            async with asyncio.timeout(30):
+                await self._delivery.respond(reply.status, encode_headers(headers), reply.body)
+        except TimeoutError:
+            return
+
+    def _log(self, end: End) -> None:
+        record = self._record
+        error = record.error
+        first = record.first_content_at
+        usage = record.usage
+        logs.request(
+            logs.RequestLine(
+                id=record.id,
+                client=record.dialect,
+                model=record.model,
+                upstream=record.route.name if record.route else "",
+                status=499 if end == "cancelled" else self._status,
+                end=end,
+                duration_ms=round((self._gateway.now() - self._began) * 1000),
+                first_content_ms=None if first is None else round((first - self._began) * 1000),
+                input_tokens=usage.input_tokens if usage else None,
+                output_tokens=usage.output_tokens if usage else None,
+                finish_reason=record.finish_reason,
+                tries=max(record.tries, 1),
+                dropped=record.dropped,
+                error=None if error is None else f"{error.kind.value}: {error.message}",
+            )
+        )

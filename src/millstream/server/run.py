@@ -1,0 +1,126 @@
+"""Start, serve and stop: sockets, signals, and what happens to streams that are still running."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import signal
+import socket
+from collections.abc import Callable, Mapping
+
+import uvicorn
+
+from millstream.config import Config, ConfigError
+from millstream.core.errors import Kind, PolicyRefusal
+from millstream.policy.auth import is_loopback
+from millstream.server.app import Application, build
+from millstream.telemetry import logs
+
+_BACKLOG = 2048
+_GRACE_S = 5
+"""After the last terminal error has been written, for it to reach the client."""
+
+
+def serve(config: Config, environ: Mapping[str, str], ready: Callable[[str], None]) -> int:
+    """Serve until SIGINT or SIGTERM; the exit status. ``ready`` is called with the address once requests are taken.
+
+    Raises ``ConfigError`` for a port that cannot be had and for a public address without a key.
+    """
+    app = build(config, environ)
+    server = config.server
+    if not is_loopback(server.host) and not any([server.api_key, server.api_key_env, server.api_key_file]):
+        raise ConfigError(
+            f"server.host {server.host} can be reached from other machines, which needs a key: "
+            "set server.api_key_file (or api_key_env), or leave the host at 127.0.0.1"
+        )
+    logs.configure(config.log.format, debug=bool(environ.get("MILLSTREAM_DEBUG")))
+    listener = _listen(server.host, server.port)
+    address = f"http://{_in_url(server.host)}:{listener.getsockname()[1]}"
+    _quiet_uvicorn()
+    runner = _Server(
+        uvicorn.Config(
+            app.asgi,
+            loop="uvloop",
+            http="httptools",
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=round(server.drain + _GRACE_S),
+        ),
+        app,
+        server.drain,
+        lambda: ready(address),
+    )
+    # uvicorn raises the signal that ended it once more when it is done; for us it has done its work by then.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
+    with listener:
+        runner.run(sockets=[listener])
+    return 0 if runner.started else 1
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, told when it listens, and with an end for streams that outlive the drain."""
+
+    def __init__(self, config: uvicorn.Config, app: Application, drain: float, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._app = app
+        self._drain = drain
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        running = len(self._app.deliveries)
+        if running:
+            logs.logger.info("stopping: %d streams may go on for up to %g s", running, self._drain)
+        loop = asyncio.get_running_loop()
+        end = loop.call_later(self._drain, self._app.deliveries.interrupt, _shutting_down)
+        try:
+            await super().shutdown(sockets)
+        finally:
+            end.cancel()
+
+
+def _shutting_down() -> PolicyRefusal:
+    return PolicyRefusal("the gateway is shutting down; send the request again", Kind.SHUTDOWN)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        listener = socket.socket(found[0], socket.SOCK_STREAM)
+    except OSError as error:
+        raise ConfigError(f"server.host {host!r} is not an address of this machine: {error.strerror}") from error
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(found[4])
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            message = f"port {port} on {host} is in use: stop what listens there, or choose another with --port"
+            raise ConfigError(message) from error
+        raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror}; choose another with --port") from error
+    listener.setblocking(False)
+    return listener
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _quiet_uvicorn() -> None:
+    """Our log says what happens to requests; of uvicorn's only its errors are news."""
+    for name in ("uvicorn", "uvicorn.error"):
+        logger = logging.getLogger(name)
+        logger.handlers[:] = logs.logger.handlers
+        logger.setLevel(logging.ERROR)
+        logger.propagate = False
