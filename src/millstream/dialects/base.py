@@ -23,12 +23,14 @@ class Quirks(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 @dataclass(frozen=True, slots=True)
 class ClientCall:
-    """What a client sent. ``model`` and ``stream`` are set where its API says them in the URL instead of the body."""
+    """What a client sent. ``model`` and ``stream`` are set where its API says them in the URL instead of the body;
+    ``params`` is the URL's query, for APIs that choose a format there (Gemini's ``alt=sse``)."""
 
     body: bytes
     headers: Headers = field(default_factory=dict)
     model: str | None = None
     stream: bool | None = None
+    params: Mapping[str, str] = field(default_factory=dict)
 
 
 class Envelope(msgspec.Struct, frozen=True):
