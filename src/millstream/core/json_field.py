@@ -11,84 +11,83 @@ import json
 import re
 from typing import Any
 
-_ESCAPE_AT_END = re.compile(r"\\(u[0-9a-fA-F]{0,3})?\Z")
-_HIGH_SURROGATE_AT_END = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}(\\(u[0-9a-fA-F]{0,3})?)?\Z")
-_UNESCAPED_QUOTE = re.compile(r'(?:[^"\\]|\\.)*?(")', re.DOTALL)
+_MAX_OPENING = 4096
+"""Characters looked at for the field's beginning."""
+
+_WHOLE = re.compile(
+    r"""(?:
+        [^"\\]+
+      | \\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}
+      | \\u(?![dD][89abAB])[0-9a-fA-F]{4}
+      | \\[^u]
+    )*""",
+    re.VERBOSE | re.DOTALL,
+)
+"""The longest beginning that ends neither within an escape nor between the halves of a surrogate pair."""
+
+_LONGEST_ESCAPE = len(r"\ud83d\ude00")
+_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})(?:\\u([dD][c-fC-F][0-9a-fA-F]{2}))?|(.))", re.DOTALL)
+_SHORT_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", '"': '"', "\\": "\\", "/": "/"}
 
 
 class StringField:
     """The value of the string field ``name``. ``feed`` gives what is new; ``finish`` what was still held back."""
 
-    __slots__ = ("_closed", "_head", "_held", "_inside", "_opening", "_pieces")
+    __slots__ = ("_closed", "_head", "_held", "_inside", "_pieces", "_searched")
 
     def __init__(self, name: str) -> None:
         self._head = re.compile(r'\s*\{\s*"' + re.escape(name) + r'"\s*:\s*"')
-        self._opening = ""
+        self._searched = ""
+        self._pieces: list[str] = []
         self._inside = False
         self._closed = False
         self._held = ""
-        self._pieces: list[str] = []
 
     def feed(self, piece: str) -> str:
         """The decoded text that ``piece`` completed; empty while there is none."""
         if self._closed:
             return ""
         if self._inside:
-            return self._take(piece)
+            if not self._held and "\\" not in piece and '"' not in piece:
+                return piece
+            return self._take(self._held + piece)
         self._pieces.append(piece)
-        if len(self._opening) > 4096:
+        if len(self._searched) > _MAX_OPENING:
             return ""
-        self._opening += piece
-        found = self._head.match(self._opening)
+        self._searched += piece
+        found = self._head.match(self._searched)
         if found is None:
             return ""
         self._inside = True
-        return self._take(self._opening[found.end() :])
+        return self._take(self._searched[found.end() :])
 
     def finish(self) -> str:
-        """What is left once all pieces have come: the tail of a cut-off string, or the text of an unforeseen form."""
-        if self._inside:
-            return ""
-        return _unforeseen("".join(self._pieces))
+        """After the last piece: the text of a form that was not foreseen, else nothing more."""
+        return "" if self._inside else _unforeseen("".join(self._pieces))
 
-    def _take(self, piece: str) -> str:
-        if not self._held and "\\" not in piece and '"' not in piece:
-            return piece
-        text = self._held + piece
-        end = _UNESCAPED_QUOTE.match(text)
-        if end is not None:
-            self._closed = True
-            self._held = ""
-            return _decoded(text[: end.start(1)])
-        split = len(text)
-        for incomplete in (_HIGH_SURROGATE_AT_END, _ESCAPE_AT_END):
-            cut = _tail(incomplete, text)
-            if cut is not None:
-                split = cut
-                break
-        self._held = text[split:]
-        return _decoded(text[:split])
+    def _take(self, text: str) -> str:
+        """Decode what is whole of ``text``, hold the rest."""
+        decoded: list[str] = []
+        while True:
+            end = _WHOLE.match(text).end()  # type: ignore[union-attr]  # it matches nothing at least
+            decoded.append(_ESCAPE.sub(_unescaped, text[:end]))
+            self._held = text[end:]
+            if self._held[:1] == '"':
+                self._closed = True
+            if self._closed or len(self._held) < _LONGEST_ESCAPE:
+                return "".join(decoded)
+            # Half a surrogate pair, or no hexadecimal digits: no later piece can mend it.
+            decoded.append("\ufffd")
+            text = self._held[6:] if self._held[2:6].isalnum() else self._held[2:]
 
 
-def _tail(incomplete: re.Pattern[str], text: str) -> int | None:
-    """Where an unfinished escape at the end of ``text`` begins; an escaped backslash is a finished one."""
-    found = incomplete.search(text, max(len(text) - 12, 0))
-    if found is None:
-        return None
-    start = found.start()
-    before = len(text[:start]) - len(text[:start].rstrip("\\"))
-    return start + before % 2 if before % 2 else start
-
-
-def _decoded(text: str) -> str:
-    """``text`` without its JSON escapes. Line breaks that a model forgot to escape are let through."""
-    if "\\" not in text:
-        return text
-    try:
-        value: str = json.loads(f'"{text}"', strict=False)
-    except ValueError:
-        return text
-    return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+def _unescaped(escape: re.Match[str]) -> str:
+    high, low, short = escape.groups()
+    if short is not None:
+        return _SHORT_ESCAPES.get(short, escape[0])
+    if low is not None:
+        return bytes.fromhex(high + low).decode("utf-16-be", "replace")
+    return bytes.fromhex(high).decode("utf-16-be", "replace")
 
 
 def _unforeseen(text: str) -> str:
@@ -97,10 +96,7 @@ def _unforeseen(text: str) -> str:
         value: Any = json.loads(text, strict=False)
     except ValueError:
         return text
-    if isinstance(value, str):
-        return value
     if isinstance(value, dict):
         strings = [field for field in value.values() if isinstance(field, str)]
-        if len(strings) == 1:
-            return strings[0]
-    return text
+        return strings[0] if len(strings) == 1 else text
+    return value if isinstance(value, str) else text
