@@ -65,7 +65,8 @@ class SSEDecoder:
                 frames.append((b"", block[6:]))
             elif block:
                 self._block(block, frames)
-        self._first = False
+        if blocks:
+            self._first = False
         return frames
 
     def finish(self) -> list[Frame]:
