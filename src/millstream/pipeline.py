@@ -22,7 +22,7 @@ from typing import Protocol
 
 from millstream.core.assemble import Assembler
 from millstream.core.errors import Kind, MillstreamError, PolicyRefusal, UpstreamFault
-from millstream.core.events import Event, Fault
+from millstream.core.events import Event, Fault, MessageStart
 from millstream.core.grammar import Grammar, State
 from millstream.core.messages import Request, Usage
 from millstream.core.tokens import estimate
@@ -113,6 +113,7 @@ class Exchange:
         self._upstream_request = self._translate(self.record.route.model)
         self.record.dropped = self._upstream_request.dropped
         self._start_left = False
+        self._start: MessageStart | None = None
         self._error_left = False
         self._upstream_headers: dict[str, str] = {}
 
@@ -211,6 +212,7 @@ class Exchange:
             if not out:
                 continue
             self._start_left = self._start_left or relay.watch.state is not State.IDLE
+            self._start = self._start or relay.watch.start
             self._error_left = relay.error is not None
             await client.write(out)
 
@@ -294,7 +296,7 @@ class Exchange:
         return provider.dialect.render_request(self.request, target)
 
     def _reply_context(self) -> ReplyContext:
-        return ReplyContext(self.record.id, self._began_at, self.request, started=self._start_left)
+        return ReplyContext(self.record.id, self._began_at, self.request, self._start_left, self._start)
 
     def _note(self, relay: Relay) -> None:
         self.record.usage = relay.watch.usage

@@ -76,13 +76,14 @@ class GrammarError(Exception):
 class Grammar:
     """One stream's progress through the table; feed it every event once, in order."""
 
-    __slots__ = ("_ended_choices", "blocks", "fault", "open_blocks", "state", "usage")
+    __slots__ = ("_ended_choices", "blocks", "fault", "open_blocks", "start", "state", "usage")
 
     def __init__(self) -> None:
         self.state = State.IDLE
         self.open_blocks: dict[int, str] = {}
         self.blocks = 0
         """How many blocks have begun; the first one is the first content."""
+        self.start: ev.MessageStart | None = None
         self.usage: TokenUsage | None = None
         self.fault: ev.Fault | None = None
         self._ended_choices: dict[int, ev.ChoiceEnd] = {}
@@ -136,6 +137,8 @@ class Grammar:
     def _note(self, event: ev.Event, rule: Rule) -> None:
         if isinstance(event, ev.Usage | ev.MessageStart):
             self.usage = event.usage
+            if isinstance(event, ev.MessageStart):
+                self.start = event
         elif isinstance(event, ev.ChoiceEnd):
             if event.choice in self._ended_choices:
                 raise GrammarError(f"ChoiceEnd for choice {event.choice} twice")
