@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import os
 import ssl
 from dataclasses import dataclass
 from typing import Final
@@ -46,7 +47,7 @@ class HttpReply:
         try:
             data = await self._response.content.readany()
         except (aiohttp.ClientError, OSError) as error:
-            self._timer.cancel()
+            self.close()
             raise self._fault(error) from error
         self._last_read = self._loop.time()
         if not data:
@@ -167,7 +168,7 @@ def _reason(error: Exception) -> str:
     if isinstance(error, aiohttp.ClientConnectorCertificateError | ssl.SSLCertVerificationError):
         return "its certificate is not trusted"
     if isinstance(error, aiohttp.ClientConnectorError):
-        return error.os_error.strerror or "connection refused"
+        return os.strerror(error.os_error.errno).lower() if error.os_error.errno else "no connection"
     if isinstance(error, aiohttp.ServerDisconnectedError):
         return "it closed the connection"
     if isinstance(error, aiohttp.ClientPayloadError):
