@@ -1,0 +1,112 @@
+"""``millstream doctor``: what is here, what is missing, what to do about it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from millstream.cli import options
+
+if TYPE_CHECKING:
+    from millstream.cli.checks import Check
+    from millstream.cli.known import Known
+    from millstream.config import Config
+
+EXAMPLE = """\b
+Examples:
+  millstream doctor
+  millstream doctor --offline
+  millstream doctor --json | jq '.checks[] | select(.status == "broken")'
+"""
+
+_SIGNS = {"ok": ("✓", "green"), "absent": ("–", "dim"), "warning": ("!", "yellow"), "broken": ("✗", "bold red")}
+
+
+def doctor(
+    config: options.ConfigFile = None,
+    settings: options.Settings = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Do not ask the default model for an answer.")] = False,
+    as_json: options.AsJson = False,
+) -> int:
+    """Look at everything millstream needs. Ends with status 1 if something needed is broken."""
+    from millstream.cli import checks
+
+    found = [*checks.libraries(), *checks.programs()]
+    flags = settings or []
+    about_settings, tree = checks.settings(config, flags, os.environ)
+    found += about_settings
+    if tree is not None:
+        found += _about_gateway(tree, config, flags, offline=offline)
+    broken = any(check.status == "broken" for check in found)
+    if as_json:
+        _print_json(found, ok=not broken)
+    else:
+        _show(found)
+    return 1 if broken else 0
+
+
+def _about_gateway(tree: Config, file: Path | None, flags: list[str], *, offline: bool) -> list[Check]:
+    from millstream.cli import checks
+    from millstream.cli.known import known
+    from millstream.config import ConfigError
+
+    try:
+        names = known(tree, os.environ)
+    except ConfigError as error:
+        return [checks.Check("settings", "names", "broken", str(error), "mend the setting it names")]
+    in_process = names.providers[names.default.provider].kind == "embedded"
+    found = [
+        *checks.keys(names.providers),
+        checks.port(tree, names.fingerprint),
+        checks.embedded(needed=in_process),
+    ]
+    if not offline and not any(check.status == "broken" for check in found):
+        found.append(_answer(tree, names, file, flags))
+    return found
+
+
+def _answer(tree: Config, names: Known, file: Path | None, flags: list[str]) -> Check:
+    from typer.exceptions import TyperException
+
+    from millstream.cli import checks, gateway
+
+    model = names.routes.default
+    try:
+        with gateway.found_or_started(tree, names.fingerprint, file, flags) as url:
+            return checks.answer(url, model, names.server_key)
+    except TyperException as error:
+        return checks.Check("model", model, "broken", error.message)
+
+
+def _print_json(found: list[Check], *, ok: bool) -> None:
+    import msgspec
+
+    from millstream.cli.output import print_json
+
+    print_json({"ok": ok, "checks": msgspec.to_builtins(found)})
+
+
+def _show(found: list[Check]) -> None:
+    from rich.text import Text
+
+    from millstream.cli.output import console
+
+    out = console()
+    section = ""
+    for check in found:
+        if check.section != section:
+            out.print(Text(f"{'' if not section else chr(10)}{check.section}", style="bold"))
+            section = check.section
+        sign, style = _SIGNS[check.status]
+        dim = "dim" if check.status == "absent" else ""
+        out.print(Text.assemble("  ", (sign, style), " ", (check.name, dim), "  ", (check.detail, "dim")))
+        if check.fix is not None and check.status != "ok":
+            out.print(Text(f"    → {check.fix}", style=style))
+    broken = [check for check in found if check.status == "broken"]
+    verdict = (
+        f"{len(broken)} broken: {', '.join(check.name for check in broken)}" if broken else "Everything needed works."
+    )
+    out.print(Text(f"\n{verdict}", style="bold red" if broken else "bold green"))

@@ -1,0 +1,38 @@
+"""What a gateway with given settings would know: its providers, its names, its key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from millstream import registry
+from millstream.config import Config, fingerprint, secret
+from millstream.policy.routing import Route, Routes
+from millstream.providers.catalog import Provider
+from millstream.server import app
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """``server_key`` is what clients must show, if anything. ``fingerprint`` is what its ``/health`` would say."""
+
+    providers: Mapping[str, Provider]
+    routes: Routes
+    fingerprint: str
+    server_key: str | None = field(default=None, repr=False)
+
+    @property
+    def default(self) -> Route:
+        return self.routes.resolve(self.routes.default)
+
+
+def known(config: Config, environ: Mapping[str, str]) -> Known:
+    """Raises ``ConfigError`` as the gateway itself would."""
+    providers = registry.providers(config, environ)
+    server = config.server
+    return Known(
+        providers=providers,
+        routes=app.routes(config, providers),
+        fingerprint=fingerprint(config, (name for name, provider in providers.items() if provider.usable)),
+        server_key=secret(server.api_key, server.api_key_env, server.api_key_file, environ, "server"),
+    )

@@ -1,0 +1,129 @@
+"""``millstream serve``: the gateway in the foreground, and a greeting that says what to do with it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from millstream.cli import options
+
+if TYPE_CHECKING:
+    from millstream.cli.known import Known
+
+EXAMPLE = """\b
+Examples:
+  millstream serve
+  millstream serve --port 9000 --default-model groq/openai/gpt-oss-120b
+  millstream serve --config gateway.toml --set server.heartbeat=5
+"""
+
+
+class UnknownModel(StrEnum):
+    """What becomes of a request for a model that no route has."""
+
+    ERROR = "error"
+    DEFAULT = "default"
+
+
+def serve(
+    config: options.ConfigFile = None,
+    host: Annotated[str | None, typer.Option(metavar="HOST", help="Address to listen on. [default: 127.0.0.1]")] = None,
+    port: Annotated[int | None, typer.Option(metavar="PORT", help="Port; 0 takes a free one. [default: 8090]")] = None,
+    default_model: Annotated[
+        str | None, typer.Option("--default-model", metavar="MODEL", help="Model where a client names none of ours.")
+    ] = None,
+    unknown_model: Annotated[
+        UnknownModel | None,
+        typer.Option(help="For unknown model names: a 404, or the default model. [default: error]"),
+    ] = None,
+    settings: options.Settings = None,
+    address_only: Annotated[
+        bool, typer.Option("--address-only", help="Print the address alone, once requests are taken (for scripts).")
+    ] = False,
+    until_eof: Annotated[
+        bool, typer.Option("--until-eof", help="Also stop when standard input closes (for parent programs).")
+    ] = False,
+) -> int:
+    """Start the gateway and serve until Ctrl-C."""
+    from millstream.cli.known import known
+    from millstream.server import run
+
+    tree = options.load(
+        config,
+        settings,
+        server__host=host,
+        server__port=port,
+        default_model=default_model,
+        unknown_model=unknown_model,
+    )
+    names = known(tree, os.environ)
+    if until_eof:
+        threading.Thread(target=_stop_at_eof, daemon=True).start()
+
+    def ready(address: str) -> None:
+        if address_only:
+            sys.stdout.write(f"{address}\n")
+            sys.stdout.flush()
+        else:
+            _greet(address, names)
+
+    return run.serve(tree, os.environ, ready)
+
+
+def _stop_at_eof() -> None:
+    while os.read(0, 4096):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _greet(url: str, names: Known) -> None:
+    """The address and three things to try, each ready to be pasted."""
+    from rich.text import Text
+
+    from millstream import __version__
+    from millstream.cli.output import console
+
+    out = console()
+    model = names.routes.default
+    out.print(
+        Text.assemble(
+            ("millstream ", "bold"), __version__, "  ", (url, "bold cyan"), "  default model ", (model, "green")
+        )
+    )
+    for title, lines in _things_to_try(url, model, needs_key=names.server_key is not None):
+        out.print(Text(f"\n{title}", style="dim"))
+        out.print("\n".join(f"  {line}" for line in lines), soft_wrap=True)
+    out.print(Text("\nCtrl-C stops it.", style="dim"))
+    sys.stdout.flush()
+
+
+def _things_to_try(url: str, model: str, *, needs_key: bool) -> list[tuple[str, list[str]]]:
+    curl = [f"curl -N {url}/v1/messages -H 'content-type: application/json' \\"]
+    if needs_key:
+        curl.append('  -H "x-api-key: $GATEWAY_KEY" \\')
+    curl += [
+        f'  -d \'{{"model": "{model}", "max_tokens": 200, "stream": true,',
+        '       "messages": [{"role": "user", "content": "Tell me about rivers."}]}\'',
+    ]
+    key = 'os.environ["GATEWAY_KEY"]' if needs_key else '"none"'
+    sdk = [
+        *(["import os"] if needs_key else []),
+        "from openai import OpenAI",
+        f'client = OpenAI(base_url="{url}/v1", api_key={key})',
+        "for chunk in client.chat.completions.create(",
+        f'    model="{model}", stream=True,',
+        '    messages=[{"role": "user", "content": "Tell me about rivers."}],',
+        "):",
+        '    print(chunk.choices[0].delta.content or "", end="", flush=True)',
+    ]
+    return [
+        ("Watch tokens arrive:", curl),
+        ("From Python, with the stock SDK (pip install openai):", sdk),
+        ("Claude Code on this gateway:", ["millstream launch claude"]),
+    ]
