@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import importlib.metadata
 import platform
+import re
 import shutil
 import socket
 import subprocess
@@ -32,6 +33,7 @@ ANSWER_LIMIT = 60.0
 """Seconds a model may take for its first token before it counts as not answering."""
 
 _VERSION_LIMIT = 10.0
+_VERSION = re.compile(r"\d+(\.\d+)+")
 _SHOWN_OF_KEY = 4
 
 
@@ -78,7 +80,8 @@ def _program(section: str, name: str) -> Check:
     lines = done.stdout.strip().splitlines()
     if done.returncode != 0 or not lines:
         return Check(section, name, "warning", f"{path}, but `{name} --version` ends with status {done.returncode}")
-    return Check(section, name, "ok", f"{lines[0].strip()} ({path})")
+    version = _VERSION.search(lines[0])
+    return Check(section, name, "ok", f"{version[0] if version else lines[0].strip()} ({path})")
 
 
 def masked(key: str, prefix: str | None) -> str:
@@ -168,16 +171,16 @@ def answer(url: str, model: str, key: str | None) -> Check:
         connection.close()
 
 
-class _Delta(msgspec.Struct):
+class _Delta(msgspec.Struct, frozen=True):
     text: str = ""
     thinking: str = ""
 
 
-class _Error(msgspec.Struct):
+class _Error(msgspec.Struct, frozen=True):
     message: str = ""
 
 
-class _Event(msgspec.Struct):
+class _Event(msgspec.Struct, frozen=True):
     type: str
     delta: _Delta = _Delta()
     error: _Error = _Error()

@@ -22,6 +22,7 @@ Examples:
   millstream doctor --json | jq '.checks[] | select(.status == "broken")'
 """
 
+_NAME_WIDTH = 12
 _SIGNS = {"ok": ("✓", "green"), "absent": ("–", "dim"), "warning": ("!", "yellow"), "broken": ("✗", "bold red")}
 
 
@@ -102,7 +103,9 @@ def _show(found: list[Check]) -> None:
             section = check.section
         sign, style = _SIGNS[check.status]
         dim = "dim" if check.status == "absent" else ""
-        out.print(Text.assemble("  ", (sign, style), " ", (check.name, dim), "  ", (check.detail, "dim")))
+        out.print(
+            Text.assemble("  ", (sign, style), " ", (check.name.ljust(_NAME_WIDTH), dim), "  ", (check.detail, "dim"))
+        )
         if check.fix is not None and check.status != "ok":
             out.print(Text(f"    → {check.fix}", style=style))
     broken = [check for check in found if check.status == "broken"]

@@ -36,13 +36,9 @@ class Health(msgspec.Struct, frozen=True):
     config: str
 
 
-def client_host(host: str) -> str:
-    """The address to call a gateway on that listens on ``host``."""
-    return _ANY_ADDRESS.get(host, host)
-
-
 def url_of(host: str, port: int) -> str:
-    name = client_host(host)
+    """Where to call a gateway that listens on ``host``."""
+    name = _ANY_ADDRESS.get(host, host)
     return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from millstream import registry
-from millstream.config import Config, fingerprint, secret
+from millstream.config import Config, fingerprint
 from millstream.policy.routing import Route, Routes
 from millstream.providers.catalog import Provider
 from millstream.server import app
@@ -29,10 +29,9 @@ class Known:
 def known(config: Config, environ: Mapping[str, str]) -> Known:
     """Raises ``ConfigError`` as the gateway itself would."""
     providers = registry.providers(config, environ)
-    server = config.server
     return Known(
         providers=providers,
         routes=app.routes(config, providers),
         fingerprint=fingerprint(config, (name for name, provider in providers.items() if provider.usable)),
-        server_key=secret(server.api_key, server.api_key_env, server.api_key_file, environ, "server"),
+        server_key=app.server_key(config, environ),
     )

@@ -51,6 +51,7 @@ def serve(
     ] = False,
 ) -> int:
     """Start the gateway and serve until Ctrl-C."""
+    from millstream.cli import gateway
     from millstream.cli.known import known
     from millstream.server import run
 
@@ -71,7 +72,8 @@ def serve(
             sys.stdout.write(f"{address}\n")
             sys.stdout.flush()
         else:
-            _greet(address, names)
+            taken = int(address.rpartition(":")[2])
+            _greet(gateway.url_of(tree.server.host, taken), names)
 
     return run.serve(tree, os.environ, ready)
 

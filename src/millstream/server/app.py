@@ -74,10 +74,20 @@ def build(config: Config, environ: Mapping[str, str]) -> Application:
     deliveries = Deliveries()
     usable = sorted(name for name, provider in providers.items() if provider.usable)
     app = _app(config, gateway, deliveries, fingerprint(config, usable))
+    key = server_key(config, environ)
+    guarded = Guard(app, key, frozenset(config.server.allowed_hosts), _dialect_chooser(gateway))
+    return Application(guarded, gateway, deliveries)
+
+
+def server_key(config: Config, environ: Mapping[str, str]) -> str | None:
+    """The key clients must show. Raises ``ConfigError`` where one is asked for but is not there: never open by mistake."""
     server = config.server
     key = secret(server.api_key, server.api_key_env, server.api_key_file, environ, "server")
-    guarded = Guard(app, key, frozenset(server.allowed_hosts), _dialect_chooser(gateway))
-    return Application(guarded, gateway, deliveries)
+    if not key and server.api_key_env is not None:
+        raise ConfigError(f"server.api_key_env: the environment variable {server.api_key_env} is not set")
+    if not key and (server.api_key_file is not None or server.api_key is not None):
+        raise ConfigError("server: the key that clients must show is empty; fill it, or leave the setting out")
+    return key
 
 
 def _default_model(providers: Mapping[str, Provider]) -> str:

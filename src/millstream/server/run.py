@@ -14,7 +14,7 @@ import uvicorn
 from millstream.config import Config, ConfigError
 from millstream.core.errors import Kind, PolicyRefusal
 from millstream.policy.auth import is_loopback
-from millstream.server.app import Application, build
+from millstream.server.app import Application, build, server_key
 from millstream.telemetry import logs
 
 _BACKLOG = 2048
@@ -29,7 +29,7 @@ def serve(config: Config, environ: Mapping[str, str], ready: Callable[[str], Non
     """
     app = build(config, environ)
     server = config.server
-    if not is_loopback(server.host) and not any([server.api_key, server.api_key_env, server.api_key_file]):
+    if not is_loopback(server.host) and server_key(config, environ) is None:
         raise ConfigError(
             f"server.host {server.host} can be reached from other machines, which needs a key: "
             "set server.api_key_file (or api_key_env), or leave the host at 127.0.0.1"
