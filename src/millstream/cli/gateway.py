@@ -127,6 +127,8 @@ class Started:
                 self._process.wait()
         os.close(self._lifeline)
         os.close(self._addresses)
+        if self.log.stat().st_size == 0:
+            self.log.unlink()
 
 
 @contextmanager

@@ -76,7 +76,17 @@ def main() -> int:
         if os.environ.get("MILLSTREAM_DEBUG"):
             raise
         return _fail(f"{type(error).__name__}: {error} (MILLSTREAM_DEBUG=1 shows where)", EXIT_UNEXPECTED)
+    finally:
+        _leave_quietly()
     return status if isinstance(status, int) else 0
+
+
+def _leave_quietly() -> None:
+    """Where the reader of our output has gone (``| head``), Python would complain at exit."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _help_hint(error: TyperException) -> str:

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -69,8 +70,7 @@ def serve(
 
     def ready(address: str) -> None:
         if address_only:
-            sys.stdout.write(f"{address}\n")
-            sys.stdout.flush()
+            _say(f"{address}\n")
         else:
             taken = int(address.rpartition(":")[2])
             _greet(gateway.url_of(tree.server.host, taken), names)
@@ -93,16 +93,21 @@ def _greet(url: str, names: Known) -> None:
 
     out = console()
     model = names.routes.default
-    out.print(
-        Text.assemble(
-            ("millstream ", "bold"), __version__, "  ", (url, "bold cyan"), "  default model ", (model, "green")
-        )
-    )
-    for title, lines in _things_to_try(url, model, needs_key=names.server_key is not None):
-        out.print(Text(f"\n{title}", style="dim"))
-        out.print("\n".join(f"  {line}" for line in lines), soft_wrap=True)
-    out.print(Text("\nCtrl-C stops it.", style="dim"))
-    sys.stdout.flush()
+    with out.capture() as greeting:
+        head = (("millstream ", "bold"), __version__, "  ", (url, "bold cyan"), "  default model ", (model, "green"))
+        out.print(Text.assemble(*head))
+        for title, lines in _things_to_try(url, model, needs_key=names.server_key is not None):
+            out.print(Text(f"\n{title}", style="dim"))
+            out.print("\n".join(f"  {line}" for line in lines), soft_wrap=True)
+        out.print(Text("\nCtrl-C stops it.", style="dim"))
+    _say(greeting.get())
+
+
+def _say(text: str) -> None:
+    """To standard output. That nobody reads it is no reason to stop serving."""
+    with suppress(OSError):
+        sys.stdout.write(text)
+        sys.stdout.flush()
 
 
 def _things_to_try(url: str, model: str, *, needs_key: bool) -> list[tuple[str, list[str]]]:

@@ -80,7 +80,7 @@ def build(config: Config, environ: Mapping[str, str]) -> Application:
 
 
 def server_key(config: Config, environ: Mapping[str, str]) -> str | None:
-    """The key clients must show. Raises ``ConfigError`` where one is asked for but is not there: never open by mistake."""
+    """The key clients must show. Raises ``ConfigError`` where one is asked for but missing: never open by mistake."""
     server = config.server
     key = secret(server.api_key, server.api_key_env, server.api_key_file, environ, "server")
     if not key and server.api_key_env is not None:
