@@ -55,13 +55,18 @@ class SSEDecoder:
             self._pieces.clear()
             self._size = 0
             self._tail_end = b""
-        blocks = _FRAME_END.split(data) if b"\r" in data else data.split(b"\n\n")
+        if b"\r" in data:
+            blocks = _FRAME_END.split(data)
+            plain = False
+        else:
+            blocks = data.split(b"\n\n")
+            plain = True
         rest = blocks.pop()
         if rest:
             self._keep(rest)
         frames: list[Frame] = []
         for block in blocks:
-            if block[:6] == b"data: " and b"\n" not in block and b"\r" not in block:
+            if plain and block[:6] == b"data: " and b"\n" not in block:
                 frames.append((b"", block[6:]))
             elif block:
                 self._block(block, frames)
