@@ -85,7 +85,7 @@ class Assembler:
                 self.fault = event
                 self.ended = True
             case ev.ServerToolResult() | ev.Media() | ev.UnknownBlock():
-                self._done[event.index] = (event.choice, _whole(event))
+                self._done[event.index] = (event.choice, part_of_block(event))
             case ev.Unknown():
                 pass
             case _:
@@ -152,7 +152,8 @@ class Assembler:
         return Choice(tuple(parts), end.reason, end.stop_sequence, end.extra)
 
 
-def _whole(event: ev.ServerToolResult | ev.Media | ev.UnknownBlock) -> Part:
+def part_of_block(event: ev.ServerToolResult | ev.Media | ev.UnknownBlock) -> Part:
+    """The part that a block which comes whole stands for."""
     match event:
         case ev.ServerToolResult():
             return ServerToolResultPart(event.origin, event.call_id, event.data, event.text)

@@ -24,13 +24,13 @@ class Quirks(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 @dataclass(frozen=True, slots=True)
 class ClientCall:
     """What a client sent. ``model`` and ``stream`` are set where its API says them in the URL instead of the body;
-    ``params`` is the URL's query, for APIs that choose a format there (Gemini's ``alt=sse``)."""
+    ``params`` is the URL's query, for APIs that choose a format there (Gemini's ``alt=sse``); None if not looked at."""
 
     body: bytes
     headers: Headers = field(default_factory=dict)
     model: str | None = None
     stream: bool | None = None
-    params: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, str] | None = None
 
 
 class Envelope(msgspec.Struct, frozen=True):
@@ -225,8 +225,12 @@ def leftover(data: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
 
 
 def foreign_fields(extra: Extra | None, dialect: str) -> list[str]:
-    """Names of the fields in ``extra`` that other dialects put there, which ``dialect`` has no words for."""
-    return sorted(name for origin, fields in (extra or {}).items() if origin != dialect for name in fields)
+    """Names of the fields in ``extra`` that other dialects put there, which ``dialect`` has no words for.
+
+    A name that begins with ``$`` is a dialect's note to itself, which no client sent and nobody misses.
+    """
+    foreign = (fields for origin, fields in (extra or {}).items() if origin != dialect)
+    return sorted(name for fields in foreign for name in fields if name[:1] != "$")
 
 
 def retry_after_seconds(headers: Headers) -> float | None:
