@@ -68,6 +68,12 @@ class SSEDecoder:
         for block in blocks:
             if plain and block[:6] == b"data: " and b"\n" not in block:
                 frames.append((b"", block[6:]))
+            elif plain and block[:7] == b"event: " and block.count(b"\n") == 1:
+                name, _, line = block.partition(b"\n")
+                if line[:6] == b"data: ":
+                    frames.append((name[7:], line[6:]))
+                else:
+                    self._block(block, frames)
             elif block:
                 self._block(block, frames)
         if blocks:
