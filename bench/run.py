@@ -29,7 +29,7 @@ _PROFILERS = {
 
 def main() -> int:
     arguments = _arguments()
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 130)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
     if sys.platform != "linux":
         console.print("The load generator runs on Linux only (epoll, /proc, pinned cores).")
         return 2

@@ -103,6 +103,8 @@ def measure(subject: Subject, load: Load, *, realtime: bool = False, profiler: P
             samples, result = _client(bench, load, profiler)
             said = _upstream_after(bench, load, len(result["left_at"]))
             figures = _figures(load, samples, result, said)
+            if bench.pid is None:
+                figures = {name: value for name, value in figures.items() if name not in _OF_A_PROCESS}
             return Measurement(subject.name, load.name, figures, {"client": result, "upstream": said})
     except NotRunning as error:
         return Measurement(subject.name, load.name, problem=str(error))
@@ -244,6 +246,9 @@ def _figures(load: Load, samples: dict[str, Sample], result: dict[str, Any], ups
     if load.kind == "leave":
         figures |= _leaving(result["left_at"], upstream["left_at"])
     return figures
+
+
+_OF_A_PROCESS = frozenset({"cpu_us_event", "cpu_us_reply", "kb_stream", "resident_mb", "cpu_percent"})
 
 
 def _percentiles(name: str, histogram: dict[str, float] | None) -> Figures:

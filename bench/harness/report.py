@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -26,7 +27,8 @@ _SATURATED = 0.9
 
 
 _LEGEND = """
-added: above direct, of the same percentile. first: from connecting to the first event. ×nginx: in the same run.
+added: above direct, of the same percentile, in µs; first event: likewise, p50, counted from connecting.
+×nginx: in the same run.
 core: share of its core that the subject used, and that upstream and client together used of theirs.
 noise: what other programs used of the two cores. ≥: the load generator was at its limit, the subject was not."""
 
@@ -45,24 +47,24 @@ class Column:
 
 
 _STEADY = (
-    Column("CPU µs/event", "cpu_us_event", ratio=True),
-    Column("p50 µs", "delay_p50_us"),
-    Column("added p50", "delay_p50_us", over=True, ratio=True),
-    Column("added p99", "delay_p99_us", over=True),
-    Column("first: added p50", "first_p50_us", digits=0, over=True),
+    Column("CPU\nµs/event", "cpu_us_event", ratio=True),
+    Column("delay\np50 µs", "delay_p50_us"),
+    Column("added\np50", "delay_p50_us", over=True, ratio=True),
+    Column("added\np99", "delay_p99_us", over=True),
+    Column("first\nevent", "first_p50_us", digits=0, over=True),
     Column("held", "held", digits=0),
 )
 COLUMNS: dict[Kind, tuple[Column, ...]] = {
     "steady": _STEADY,
     "flood": (
         Column("events/s", "events_s", digits=0, ratio=True, rate=True),
-        Column("CPU µs/event", "cpu_us_event", digits=2, ratio=True),
+        Column("CPU\nµs/event", "cpu_us_event", digits=2, ratio=True),
     ),
     "replies": (
         Column("replies/s", "replies_s", digits=0, ratio=True, rate=True),
-        Column("CPU µs/reply", "cpu_us_reply", digits=0, ratio=True),
-        Column("reply p50 ms", "reply_p50_ms", digits=2),
-        Column("reply p99 ms", "reply_p99_ms", digits=2),
+        Column("CPU\nµs/reply", "cpu_us_reply", digits=0, ratio=True),
+        Column("reply\np50 ms", "reply_p50_ms", digits=2),
+        Column("p99 ms", "reply_p99_ms", digits=2),
     ),
     "idle": (
         Column("KB/stream", "kb_stream", ratio=True),
@@ -71,7 +73,7 @@ COLUMNS: dict[Kind, tuple[Column, ...]] = {
         Column("CPU %", "cpu_percent"),
     ),
     "leave": (
-        Column("upstream closed after: p50 ms", "close_p50_ms", digits=2),
+        Column("upstream closed\np50 ms", "close_p50_ms", digits=2),
         Column("max ms", "close_max_ms", digits=2),
         Column("noticed", "noticed", digits=0),
         Column("never", "never_noticed", digits=0),
@@ -132,15 +134,15 @@ def _notes(figures: Figures) -> str:
 
 
 def table(load: Load, subjects: Sequence[Subject], measured: dict[str, Figures]) -> Table:
-    shown = Table(title=load.title, title_justify="left", title_style="bold", header_style="")
-    shown.add_column("")
+    shown = Table(title=load.title, title_justify="left", title_style="bold", header_style="", box=box.SIMPLE_HEAD)
+    shown.add_column("", no_wrap=True)
     columns = COLUMNS[load.kind]
     for column in columns:
-        shown.add_column(column.title, justify="right")
+        shown.add_column(column.title, justify="right", no_wrap=True)
         if column.ratio:
-            shown.add_column(f"×{REFERENCE}", justify="right", style="dim")
-    shown.add_column("core: it, load", justify="right", style="dim")
-    shown.add_column("")
+            shown.add_column(f"×\n{REFERENCE}", justify="right", style="dim")
+    shown.add_column("core:\nit, load", justify="right", style="dim", no_wrap=True)
+    shown.add_column("", no_wrap=True)
     baseline = measured.get(BASELINE)
     for subject in subjects:
         figures = measured.get(subject.name)

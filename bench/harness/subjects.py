@@ -182,7 +182,7 @@ SUBJECTS = (
     Subject(name="direct", title="direct"),
     Subject(
         name="nginx",
-        title="nginx, passes bytes through",
+        title="nginx, bytes as they are",
         start=_nginx,
         program="nginx",
         version=_nginx_version,
