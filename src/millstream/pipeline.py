@@ -247,7 +247,7 @@ class Exchange:
     async def _assemble_whole(self) -> bytes:
         reply = await self._open(stream=True)
         collector = _Collector()
-        relay = HubRelay(self._upstream.provider.dialect.parser(), collector)
+        relay = HubRelay(self._upstream.provider.dialect.parser(), collector, self._upstream_request.stop)
         try:
             while not relay.done:
                 await self._step(reply, relay)
@@ -281,10 +281,10 @@ class Exchange:
         parser = self._upstream.provider.dialect.parser()
         if self._start_left:
             self.__dict__.pop("renderer", None)
-            return HubRelay(parser, self.renderer)
+            return HubRelay(parser, self.renderer, self._upstream_request.stop)
         if self._same_dialect:
             return SideDoor(parser, lambda: self.renderer)
-        return HubRelay(parser, self.renderer)
+        return HubRelay(parser, self.renderer, self._upstream_request.stop)
 
     def _translate(self, model: str) -> UpstreamRequest:
         provider = self._upstream.provider

@@ -7,13 +7,14 @@ have no name for is lost. Both stop at the first fault and say whether content h
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from millstream.core import events as ev
 from millstream.core.assemble import error_of
 from millstream.core.errors import GatewayBug, Kind, MillstreamError, UpstreamFault
 from millstream.core.grammar import Grammar, GrammarError, State
+from millstream.core.stops import StopSequences
 from millstream.dialects.base import Parser, Renderer
 
 
@@ -99,11 +100,12 @@ class _Watched:
 
 
 class HubRelay(_Watched):
-    """Every event through the client's renderer."""
+    """Every event through the client's renderer. ``stop``: sequences that the upstream does not stop at itself."""
 
-    def __init__(self, parser: Parser, renderer: Renderer) -> None:
+    def __init__(self, parser: Parser, renderer: Renderer, stop: Sequence[str] = ()) -> None:
         super().__init__(parser)
         self._renderer = renderer
+        self._stops = StopSequences(stop) if stop else None
 
     def feed(self, data: bytes) -> bytes:
         return self._rendered(self._parsed(data))
@@ -116,6 +118,9 @@ class HubRelay(_Watched):
 
     def take(self, events: list[ev.Event]) -> bytes:
         return self._rendered(self._checked(events))
+
+    def _checked(self, events: list[ev.Event]) -> list[ev.Event]:
+        return super()._checked(events if self._stops is None else self._stops.apply(events))
 
     def _rendered(self, events: list[ev.Event]) -> bytes:
         self.done = self.watch.ended

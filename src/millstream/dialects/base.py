@@ -54,13 +54,15 @@ class UpstreamRequest:
     """A request in an upstream's words. ``path`` is appended to the provider's base URL.
 
     ``dropped`` names the client's tuning fields that this upstream cannot be told; they are counted and reported in
-    the ``x-millstream-dropped`` response header.
+    the ``x-millstream-dropped`` response header. ``stop`` holds stop sequences that it cannot be told either, and that
+    whoever relays the reply must therefore end it at (``core/stops.py``).
     """
 
     path: str
     body: bytes
     headers: dict[str, str] = field(default_factory=dict)
     dropped: tuple[str, ...] = ()
+    stop: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
