@@ -36,6 +36,8 @@ def decode(*pieces: bytes) -> list[Frame]:
         (b"id: 7\nretry: 10\ndata: x\n\n", [(b"", b"x")]),
         (b"data: x\r\n\r\ndata: y\r\n\r\n", [(b"", b"x"), (b"", b"y")]),
         (b"data: x\r\rdata: y\r\r", [(b"", b"x"), (b"", b"y")]),
+        (b"data: x\n\r\ndata: y\r\n\r\n", [(b"", b"x"), (b"", b"y")]),
+        (b"data: x\r\n\r\ndata: y\n\ndata: z\r\n\r\n", [(b"", b"x"), (b"", b"y"), (b"", b"z")]),
         (b"event: a\r\ndata: x\r\n\r\n", [(b"a", b"x")]),
         (b"\n\n\ndata: x\n\n", [(b"", b"x")]),
         (b"\xef\xbb\xbfdata: x\n\n", [(b"", b"x")]),
