@@ -321,7 +321,7 @@ async def count_tokens(gateway: Gateway, client: Dialect, call: ClientCall) -> T
         tokens = await _ask_count(upstream, counting) if counting is not None else None
         if tokens is not None:
             return TokenCount(tokens, estimated=False)
-    return TokenCount(estimate(client.parse_request(call)), estimated=True)
+    return TokenCount(estimate(client.parse_count(call)), estimated=True)
 
 
 async def _ask_count(upstream: Upstream, request: UpstreamRequest) -> int | None:

@@ -21,6 +21,8 @@ from millstream.providers.catalog import Provider, Row
 _DIALECTS = {
     "anthropic": "millstream.dialects.anthropic",
     "openai_chat": "millstream.dialects.openai_chat",
+    "openai_responses": "millstream.dialects.openai_responses",
+    "gemini": "millstream.dialects.gemini",
 }
 
 

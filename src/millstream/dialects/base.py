@@ -152,6 +152,14 @@ class Dialect(Protocol):
         """The number in an upstream's answer to ``forward_count``; None if there is none."""
         ...
 
+    def parse_count(self, call: ClientCall) -> Request:
+        """What a token-count request is about. Raises ``ClientFault`` that names the field."""
+        ...
+
+    def count_reply(self, tokens: int) -> bytes:
+        """The answer to a client's token-count request."""
+        ...
+
     def parser(self) -> Parser: ...
 
     def parse_reply(self, body: bytes) -> list[Event]:

@@ -12,12 +12,12 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route as HttpRoute
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Scope
 
 from millstream import registry
 from millstream.config import Config, ConfigError, fingerprint, secret
 from millstream.core.errors import ClientFault
-from millstream.dialects.base import Dialect
+from millstream.dialects.base import ClientCall, Dialect
 from millstream.pipeline import Gateway, Upstream
 from millstream.policy.retry import RetryPolicy
 from millstream.policy.routing import Routes
@@ -26,12 +26,24 @@ from millstream.providers.catalog import Provider, credential_headers
 from millstream.providers.transport import HttpTransport, Waits
 from millstream.server.count import CountEndpoint
 from millstream.server.deliver import Pulse
+from millstream.server.gemini import GeminiMethods
+from millstream.server.gemini import read_call as read_gemini_call
 from millstream.server.guard import Guard
 from millstream.server.info import Info
 from millstream.server.model_api import Deliveries, ModelEndpoint
+from millstream.server.wire import plain_call
 
 EMBEDDED = "embedded"
+ReadCall = Callable[[Scope, bytes], ClientCall]
 _LOCALHOST_ORIGIN = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
+_DIALECT_OF_PATH = {
+    "/v1/messages": "anthropic",
+    "/messages": "anthropic",
+    "/api/hello": "anthropic",
+    "/v1/responses": "openai_responses",
+    "/responses": "openai_responses",
+    "/v1beta/": "gemini",
+}
 _EXPOSED_HEADERS = ("x-millstream-id", "x-millstream-model", "x-millstream-dropped", "x-request-id", "request-id")
 
 
@@ -105,8 +117,9 @@ def _transport(provider: Provider, config: Config) -> Transport:
 
 def _dialect_chooser(gateway: Gateway) -> Callable[[str], Dialect]:
     """Whose words an error at a path is said in."""
-    anthropic, openai = gateway.dialects["anthropic"], gateway.dialects["openai_chat"]
-    return lambda path: anthropic if path.startswith(("/v1/messages", "/messages", "/api/hello")) else openai
+    found = {prefix: gateway.dialects[name] for prefix, name in _DIALECT_OF_PATH.items()}
+    openai = gateway.dialects["openai_chat"]
+    return lambda path: next((dialect for prefix, dialect in found.items() if path.startswith(prefix)), openai)
 
 
 def _app(config: Config, gateway: Gateway, deliveries: Deliveries, print_: str) -> ASGIApp:
@@ -114,19 +127,27 @@ def _app(config: Config, gateway: Gateway, deliveries: Deliveries, print_: str) 
     max_body = config.server.max_body
     pulse = Pulse(config.server.eager_after, config.server.heartbeat, config.server.send_timeout)
 
-    def model_api(dialect: str) -> ModelEndpoint:
-        return ModelEndpoint(gateway, gateway.dialects[dialect], deliveries, pulse, max_body)
+    def model_api(dialect: str, read_call: ReadCall = plain_call) -> ModelEndpoint:
+        return ModelEndpoint(gateway, gateway.dialects[dialect], deliveries, pulse, max_body, read_call)
 
+    def count_api(dialect: str, read_call: ReadCall = plain_call) -> CountEndpoint:
+        return CountEndpoint(gateway, gateway.dialects[dialect], max_body, read_call)
+
+    gemini = GeminiMethods(
+        gateway.dialects["gemini"], model_api("gemini", read_gemini_call), count_api("gemini", read_gemini_call)
+    )
     endpoints: dict[str, ASGIApp] = {
         "/v1/messages": model_api("anthropic"),
-        "/v1/messages/count_tokens": CountEndpoint(gateway, gateway.dialects["anthropic"], max_body),
+        "/v1/messages/count_tokens": count_api("anthropic"),
         "/v1/chat/completions": model_api("openai_chat"),
+        "/v1/responses": model_api("openai_responses"),
     }
     posts = [
         HttpRoute(path, endpoint, methods=["POST"])
         for full, endpoint in endpoints.items()
         for path in (full, full.removeprefix("/v1"))
     ]
+    posts += [HttpRoute(f"/{version}/models/{{target:path}}", gemini, methods=["POST"]) for version in ("v1beta", "v1")]
     gets = [
         HttpRoute("/health", info.health),
         HttpRoute("/v1/models", info.models),

@@ -1,8 +1,9 @@
-"""``POST /v1/messages/count_tokens``: the upstream's own count where it has one, else an estimate that says so."""
+"""Token counts: the upstream's own where it has one, else an estimate that says so in ``x-millstream-estimated``."""
 
 from __future__ import annotations
 
-import msgspec
+from collections.abc import Callable
+
 from starlette.types import Receive, Scope, Send
 
 from millstream.core.errors import MillstreamError
@@ -10,29 +11,35 @@ from millstream.dialects.base import ClientCall, Dialect
 from millstream.pipeline import Gateway, count_tokens
 from millstream.server.deliver import ClientGone, Delivery, Pulse
 from millstream.server.guard import send_error
-from millstream.server.wire import encode_headers, header_map, read_body
+from millstream.server.wire import encode_headers, plain_call, read_body
 
 
 class CountEndpoint:
     """An ASGI application."""
 
-    def __init__(self, gateway: Gateway, dialect: Dialect, max_body: int) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        dialect: Dialect,
+        max_body: int,
+        read_call: Callable[[Scope, bytes], ClientCall] = plain_call,
+    ) -> None:
         self._gateway = gateway
         self._dialect = dialect
         self._max_body = max_body
+        self._read_call = read_call
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         delivery = Delivery(receive, send, Pulse())
         try:
-            call = ClientCall(await read_body(scope, receive, self._max_body), header_map(scope), stream=False)
+            call = self._read_call(scope, await read_body(scope, receive, self._max_body))
 
             async def answer() -> None:
                 count = await count_tokens(self._gateway, self._dialect, call)
                 headers = {"content-type": "application/json"}
                 if count.estimated:
                     headers["x-millstream-estimated"] = "true"
-                body = msgspec.json.encode({"input_tokens": count.tokens})
-                await delivery.respond(200, encode_headers(headers), body)
+                await delivery.respond(200, encode_headers(headers), self._dialect.count_reply(count.tokens))
 
             await delivery.attend(answer)
         except MillstreamError as error:

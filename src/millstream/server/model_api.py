@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Literal
 
 from starlette.types import Receive, Scope, Send
@@ -12,7 +12,7 @@ from millstream.core.errors import GatewayBug, MillstreamError
 from millstream.dialects.base import ClientCall, Dialect
 from millstream.pipeline import Exchange, Gateway, Record
 from millstream.server.deliver import ClientGone, Delivery, Pulse
-from millstream.server.wire import encode_headers, header_map, read_body
+from millstream.server.wire import encode_headers, plain_call, read_body
 from millstream.telemetry import logs
 
 End = Literal["finished", "cancelled", "failed"]
@@ -42,18 +42,28 @@ class Deliveries:
 class ModelEndpoint:
     """Calls of one dialect. An ASGI application."""
 
-    def __init__(self, gateway: Gateway, dialect: Dialect, deliveries: Deliveries, pulse: Pulse, max_body: int) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        dialect: Dialect,
+        deliveries: Deliveries,
+        pulse: Pulse,
+        max_body: int,
+        read_call: Callable[[Scope, bytes], ClientCall] = plain_call,
+    ) -> None:
         self._gateway = gateway
         self._dialect = dialect
         self._deliveries = deliveries
         self._pulse = pulse
         self._max_body = max_body
+        self._read_call = read_call
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         delivery = Delivery(receive, send, self._pulse)
         self._deliveries.add(delivery)
         try:
-            await _Turn(self._gateway, self._dialect, delivery).serve(scope, receive, self._max_body)
+            turn = _Turn(self._gateway, self._dialect, delivery)
+            await turn.serve(lambda body: self._read_call(scope, body), read_body(scope, receive, self._max_body))
         finally:
             self._deliveries.discard(delivery)
 
@@ -69,11 +79,10 @@ class _Turn:
         self._record = Record(gateway.new_id(), dialect.name, "")
         self._status = 200
 
-    async def serve(self, scope: Scope, receive: Receive, max_body: int) -> None:
+    async def serve(self, read_call: Callable[[bytes], ClientCall], reading: Awaitable[bytes]) -> None:
         end: End = "failed"
         try:
-            call = ClientCall(await read_body(scope, receive, max_body), header_map(scope))
-            exchange = Exchange(self._gateway, self._dialect, call)
+            exchange = Exchange(self._gateway, self._dialect, read_call(await reading))
             self._record = exchange.record
             await (self._stream(exchange) if exchange.record.stream else self._whole(exchange))
             end = "finished" if self._record.error is None else "failed"

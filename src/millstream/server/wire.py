@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from starlette.types import Receive, Scope
 
 from millstream.core.errors import ClientFault, Kind
+from millstream.dialects.base import ClientCall
 from millstream.server.deliver import ClientGone
 
 _BODY_TIMEOUT_S = 120
@@ -16,6 +17,11 @@ _BODY_TIMEOUT_S = 120
 def header_map(scope: Scope) -> dict[str, str]:
     """Request headers, names in lower case; of a repeated one the last."""
     return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+
+
+def plain_call(scope: Scope, body: bytes) -> ClientCall:
+    """A call whose body says everything."""
+    return ClientCall(body, header_map(scope))
 
 
 def encode_headers(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:

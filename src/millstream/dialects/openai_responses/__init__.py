@@ -69,6 +69,12 @@ class OpenAIResponses:
         except msgspec.MsgspecError:
             return None
 
+    def parse_count(self, call: ClientCall) -> Request:
+        return request_in.parse_request(call)
+
+    def count_reply(self, tokens: int) -> bytes:
+        return msgspec.json.encode({"object": "response.input_tokens", "input_tokens": tokens})
+
     def parser(self) -> Parser:
         return parse.ResponsesParser()
 
