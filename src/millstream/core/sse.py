@@ -131,12 +131,13 @@ def _has_frame_end(data: bytes) -> bool:
 
 
 def _split_crlf(data: bytes) -> list[bytes]:
-    """``_FRAME_END.split``; where every line ends in CRLF, as Google's do, in a thirtieth of its time."""
-    if b"\n\n" not in data and b"\r\r" not in data:
-        blocks = data.split(b"\r\n\r\n")
-        if not any(b"\n\r\n" in block for block in blocks):
-            return blocks
-    return _FRAME_END.split(data)
+    """``_FRAME_END.split``; where every line ends in CRLF, as Google's do, in a tenth of its time."""
+    blocks = data.split(b"\r\n\r\n")
+    ends = 2 * len(blocks) - 2
+    if data.count(b"\n") == ends == data.count(b"\r"):
+        return blocks
+    mixed = b"\n\n" in data or b"\r\r" in data or any(b"\n\r\n" in block for block in blocks)
+    return _FRAME_END.split(data) if mixed else blocks
 
 
 def comment(text: str) -> bytes:
