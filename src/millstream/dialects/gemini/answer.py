@@ -16,7 +16,7 @@ from millstream.dialects.gemini.arguments import PartialArguments
 from millstream.dialects.gemini.calls import NO_ID
 from millstream.dialects.gemini.finish import reason_of
 from millstream.dialects.gemini.grounding import citations_of
-from millstream.dialects.gemini.parts_in import CODE_PART, CODE_TOOL, TYPE
+from millstream.dialects.gemini.parts_in import BARE, CODE_PART, CODE_TOOL, TYPE
 
 _ORIGIN = wire.DIALECT
 _ID_IS_OURS: Extra = {_ORIGIN: {NO_ID: True}}
@@ -223,8 +223,10 @@ class Answer:
 
     def _server_call(self, call: wire.ServerToolUse, signature: Opaque | None, events: list[ev.Event]) -> None:
         kind = call.tool_type or "TOOL_TYPE_UNSPECIFIED"
-        arguments = wire.text_of(call.args) if wire.given(call.args) else "{}"
-        self._server_tool(self._call_id(call.id), kind.lower(), arguments, _kind(kind, call.id), signature, events)
+        has_args = wire.given(call.args)
+        extra = _kind(kind, call.id, bare=not has_args)
+        arguments = wire.text_of(call.args) if has_args else "{}"
+        self._server_tool(self._call_id(call.id), kind.lower(), arguments, extra, signature, events)
 
     def _server_tool(
         self,
@@ -267,8 +269,9 @@ class Answer:
             self._told = len(self._recited)
 
 
-def _kind(kind: str, given_id: str | None) -> Extra:
-    return {_ORIGIN: {TYPE: kind} if given_id else {TYPE: kind, NO_ID: True}}
+def _kind(kind: str, given_id: str | None, *, bare: bool = False) -> Extra:
+    marks = {TYPE: kind, NO_ID: not given_id, BARE: bare}
+    return {_ORIGIN: {name: value for name, value in marks.items() if value}}
 
 
 def _joined(pieces: list[Any]) -> dict[str, Any]:

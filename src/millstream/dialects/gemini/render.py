@@ -106,6 +106,8 @@ class GeminiRenderer:
 
     def _other(self, event: ev.Event, out: list[bytes]) -> None:
         match event:
+            case ev.Usage():
+                self._usage = event.usage
             case ev.TextStart():
                 self._blocks[event.index] = _Block(event, b"}" + self._tail(event.choice))
             case ev.ReasoningStart():
@@ -118,8 +120,6 @@ class GeminiRenderer:
                 self._end(event, out)
             case ev.ServerToolResult() | ev.Media() | ev.UnknownBlock():
                 self._part(event.choice, part_of_block(event), out)
-            case ev.Usage():
-                self._usage = event.usage
             case ev.Citation():
                 block = self._blocks[event.index]
                 if event.origin != DIALECT:

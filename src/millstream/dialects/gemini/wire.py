@@ -147,10 +147,11 @@ def value_of(raw: Raw | bytes) -> Any:
 
 
 def text_of(raw: Raw) -> str:
-    """The JSON text as it came. Raises ``UpstreamFault`` if it is not text."""
+    """The JSON text as it came, on one line. Raises ``UpstreamFault`` if it is not text."""
+    written = bytes(raw)
     try:
-        return bytes(raw).decode()
-    except UnicodeDecodeError as error:
+        return (msgspec.json.format(written, indent=-1) if b"\n" in written else written).decode()
+    except (ValueError, RecursionError) as error:
         raise not_json(error) from error
 
 
