@@ -71,10 +71,11 @@ def _part(part: Part) -> int:
             return _media(part)
         case ToolCallPart():
             return _PER_TOOL + text_tokens(part.name) + text_tokens(part.arguments)
-        case ToolResultPart(content=str(text)):
-            return _PER_TOOL + text_tokens(text)
-        case ToolResultPart(content=parts):
-            return _PER_TOOL + sum(_part(inner) for inner in parts)
+        case ToolResultPart():
+            content = part.content
+            return _PER_TOOL + (
+                text_tokens(content) if isinstance(content, str) else sum(_part(inner) for inner in content)
+            )
         case ToolReferencePart():
             return _PER_TOOL + text_tokens(part.name)
         case ServerToolResultPart() | UnknownPart():
