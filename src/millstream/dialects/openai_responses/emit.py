@@ -13,18 +13,26 @@ encode = msgspec.json.Encoder().encode
 
 
 class Framing(NamedTuple):
-    """What stands around an event's JSON. ``comment`` is bytes that every client ignores, if there are such."""
+    """What stands around an event's fields. ``comment`` is bytes that every client ignores, if there are such;
+    ``fields`` is JSON of fields that each event has besides its own."""
 
     named: bool
     end: bytes
     comment: bytes
+    fields: bytes = b""
 
     def head(self, name: bytes) -> bytes:
-        return b"event: %b\ndata: " % name if self.named else b""
+        line = b"event: %b\ndata: " % name if self.named else b""
+        return b'%b{"type":"%b",%b' % (line, name, self.fields)
 
 
 SSE = Framing(True, b"\n\n", b": keepalive\n\n")
 BARE = Framing(False, b"", b"")
+
+
+def bare(stream_id: str | None) -> Framing:
+    """JSON without framing, marked with the id that tells several replies on one WebSocket apart."""
+    return BARE if stream_id is None else BARE._replace(fields=b'"stream_id":%b,' % encode(stream_id))
 
 
 class Emitter:
@@ -57,24 +65,16 @@ class Emitter:
         """An event that repeats the state so far. It has the number of the event before it: numbers are how a client
         says where to resume a stored reply, in which it does not occur."""
         sequence = max(self.sequence - 1, 0)
-        return b'%b{"type":"%b","sequence_number":%d,"response":%b}%b' % (
-            self._framing.head(name),
-            name,
-            sequence,
-            response,
-            self._end,
-        )
+        return b'%b"sequence_number":%d,"response":%b}%b' % (self._framing.head(name), sequence, response, self._end)
 
     def _add(self, name: bytes, fields: bytes) -> None:
-        self.frames.append(
-            b'%b{"type":"%b","sequence_number":%d,%b}%b'
-            % (self._framing.head(name), name, self.sequence, fields, self._end)
-        )
+        head = self._framing.head(name)
+        self.frames.append(b'%b"sequence_number":%d,%b}%b' % (head, self.sequence, fields, self._end))
         self.sequence += 1
 
     def delta_head(self, name: bytes, fields: dict[str, Any]) -> bytes:
         """The beginning of each delta of one part, up to its number."""
-        return b'%b{"type":"%b",%b,"sequence_number":' % (self._framing.head(name), name, encode(fields)[1:-1])
+        return b'%b%b,"sequence_number":' % (self._framing.head(name), encode(fields)[1:-1])
 
     def delta(self, head: bytes, text: str) -> None:
         self.frames.append(b'%b%d,"delta":%b%b' % (head, self.sequence, encode(text), self._tail))

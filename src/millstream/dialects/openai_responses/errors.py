@@ -193,13 +193,21 @@ def wire_error_event(error: MillstreamError | Fault) -> dict[str, Any]:
 
 def render_error(error: MillstreamError) -> ErrorReply:
     """An error as a whole HTTP response; one of this API's own upstreams to the byte."""
-    headers = {"content-type": "application/json"}
-    if error.retry_after is not None:
-        # Codex ends the turn at a 429 without this header; fractions are for those who read the other one.
-        headers["retry-after"] = str(math.ceil(error.retry_after))
-        headers["retry-after-ms"] = str(math.ceil(error.retry_after * 1000))
+    headers = {"content-type": "application/json", **retry_headers(error)}
     raw = error.raw
     if raw is not None and raw.dialect == wire.NAME:
         return ErrorReply(raw.status, raw.body, {**headers, "content-type": raw.content_type})
     body = msgspec.json.encode({"error": wire_error_event(error)})
-    return ErrorReply(_STATUSES.get(error.status, error.status), body, headers)
+    return ErrorReply(wire_status(error), body, headers)
+
+
+def wire_status(error: MillstreamError) -> int:
+    return _STATUSES.get(error.status, error.status)
+
+
+def retry_headers(error: MillstreamError) -> dict[str, str]:
+    """When to come back. Codex ends its turn at a 429 that does not say; fractions are for those who read them."""
+    if error.retry_after is None:
+        return {}
+    milliseconds = math.ceil(error.retry_after * 1000)
+    return {"retry-after": str(math.ceil(error.retry_after)), "retry-after-ms": str(milliseconds)}

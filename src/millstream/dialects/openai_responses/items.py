@@ -49,6 +49,7 @@ class Items:
     def __init__(self) -> None:
         self._items: dict[int, _Item] = {}
         self._by_id: dict[str, int] = {}
+        self._free = 0
         self._blocks = 0
         self._unanswered: set[str] = set()
 
@@ -70,18 +71,22 @@ class Items:
         return item.block if item is not None and item.kind == "reasoning" else None
 
     def _named(self, output_index: int, item_id: str) -> _Item | None:
-        """An event without an index belongs to the item of its id."""
-        return self._items.get(self._by_id.get(item_id, -1)) if output_index < 0 else None
+        return self._items.get(self._place(output_index, item_id)) if output_index < 0 else None
+
+    def _place(self, output_index: int, item_id: str) -> int:
+        """An event without an index belongs to the item of its id, or else to a new one."""
+        if output_index >= 0:
+            return output_index
+        return self._by_id.get(item_id, self._free)
 
     def add(self, output_index: int, data: dict[str, Any], events: list[ev.Event]) -> None:
         """An item begins."""
-        if output_index < 0:
-            output_index = len(self._items)
+        item_id = wire.string(data, "id")
+        output_index = self._place(output_index, item_id)
         if output_index in self._items:
             return
         kind = wire.string(data, "type")
-        item = self._items[output_index] = _Item(kind, data)
-        self._by_id[wire.string(data, "id")] = output_index
+        item = self._keep(output_index, item_id, _Item(kind, data))
         if kind == "reasoning":
             item.block = self._next()
             events.append(ev.ReasoningStart(item.block.index, id=wire.string(data, "id") or None))
@@ -95,6 +100,12 @@ class Items:
             extra = own_extra(wire.NAME, {"item": data})
             name = name or wire.SERVER_CALLS[kind]
             events.append(ev.ToolCallStart(item.block.index, _server_id(data), name, kind="server", extra=extra))
+
+    def _keep(self, output_index: int, item_id: str, item: _Item) -> _Item:
+        self._items[output_index] = item
+        self._by_id[item_id] = output_index
+        self._free = max(self._free, output_index + 1)
+        return item
 
     def _next(self) -> Block:
         block = Block(self._blocks)
@@ -119,21 +130,22 @@ class Items:
         events.append(ev.ToolCallStart(item.block.index, call_id, wire.TOOL_SEARCH, extra=extra))
 
     def add_part(
-        self, output_index: int, content_index: int, part: Mapping[str, Any], events: list[ev.Event]
+        self, output_index: int, content_index: int, item_id: str, part: Mapping[str, Any], events: list[ev.Event]
     ) -> Block | None:
         """A part of a message begins; None if it is a part of something else."""
+        output_index = self._place(output_index, item_id)
         item = self._items.get(output_index)
         kind = wire.string(part, "type")
         if kind not in ("output_text", "refusal", "text"):
             return None
         if item is None:
-            item = self._items[output_index] = _Item("message", {"type": "message"})
+            item = self._keep(output_index, item_id, _Item("message", {"type": "message", "id": item_id or None}))
         if item.kind != "message" or item.done:
             return None
         if content_index in item.parts:
             return item.parts[content_index]
         block = item.parts[content_index] = self._next()
-        about = {name: item.data[name] for name in ("type", "id", "phase") if item.data.get(name) is not None}
+        about = {name: text for name in ("type", "id", "phase") if (text := wire.string(item.data, name))}
         extra = own_extra(wire.NAME, {"item": about})
         events.append(ev.TextStart(block.index, kind="refusal" if kind == "refusal" else "text", extra=extra))
         return block
@@ -142,9 +154,11 @@ class Items:
         block.citations += 1
         events.append(ev.Citation(block.index, **msgspec.structs.asdict(citation(annotation))))
 
-    def end_part(self, output_index: int, content_index: int, part: Mapping[str, Any], events: list[ev.Event]) -> None:
+    def end_part(
+        self, output_index: int, content_index: int, item_id: str, part: Mapping[str, Any], events: list[ev.Event]
+    ) -> None:
         """A part's final form."""
-        block = self.add_part(output_index, content_index, part, events)
+        block = self.add_part(output_index, content_index, item_id, part, events)
         if block is None or not block.open:
             return
         text = wire.string(part, "refusal" if wire.string(part, "type") == "refusal" else "text")
@@ -159,8 +173,7 @@ class Items:
 
     def end(self, output_index: int, data: dict[str, Any], events: list[ev.Event]) -> None:
         """An item's final form."""
-        if output_index < 0:
-            output_index = self._by_id.get(wire.string(data, "id"), len(self._items))
+        output_index = self._place(output_index, wire.string(data, "id"))
         if output_index not in self._items:
             self.add(output_index, data, events)
         item = self._items[output_index]
@@ -168,7 +181,7 @@ class Items:
             return
         if item.kind == "message":
             for number, part in enumerate(wire.objects(data, "content")):
-                self.end_part(output_index, number, part, events)
+                self.end_part(output_index, number, "", part, events)
             self._close_parts(item, events)
         elif item.block is not None:
             self._end_block(item, item.block, data, events)

@@ -105,7 +105,7 @@ class ResponsesParser:
         delta = _text_delta(data)
         block = self._items.text(delta.output_index, delta.content_index, delta.item_id)
         if block is None:
-            block = self._late_part(delta.output_index, delta.content_index, "output_text", events)
+            block = self._late_part(delta, "output_text", events)
         if block is None or not block.open:
             return
         if delta.logprobs:
@@ -146,23 +146,26 @@ class ResponsesParser:
         delta = _delta(data)
         block = self._items.text(delta.output_index, delta.content_index, delta.item_id)
         if block is None:
-            block = self._late_part(delta.output_index, delta.content_index, "refusal", events)
+            block = self._late_part(delta, "refusal", events)
         if block is not None and block.open and delta.delta:
             block.fed = True
             events.append(ev.TextDelta(block.index, delta.delta))
 
-    def _late_part(self, output_index: int, content_index: int, kind: str, events: list[ev.Event]) -> Block | None:
+    def _late_part(self, delta: wire.TextDelta | wire.Delta, kind: str, events: list[ev.Event]) -> Block | None:
         """The part a delta belongs to, which was never announced."""
         self._begin({}, events)
-        return self._items.add_part(output_index, content_index, {"type": kind}, events)
+        part = {"type": kind}
+        return self._items.add_part(delta.output_index, delta.content_index, delta.item_id, part, events)
 
     def _part_added(self, data: bytes, events: list[ev.Event]) -> None:
         event = _part_event(data)
-        self._items.add_part(event.output_index, event.content_index, event.part, events)
+        self._begin({}, events)
+        self._items.add_part(event.output_index, event.content_index, event.item_id, event.part, events)
 
     def _part_done(self, data: bytes, events: list[ev.Event]) -> None:
         event = _part_event(data)
-        self._items.end_part(event.output_index, event.content_index, event.part, events)
+        self._begin({}, events)
+        self._items.end_part(event.output_index, event.content_index, event.item_id, event.part, events)
 
     def _annotation(self, data: bytes, events: list[ev.Event]) -> None:
         event = _part_event(data)

@@ -46,13 +46,12 @@ class _Rendering:
         self._kept()
         if self._target.stream:
             self._body["stream"] = True
-        return UpstreamRequest(PATH, msgspec.json.encode(self._body), dropped=tuple(sorted(self._dropped)))
+        body = msgspec.json.encode(self._body)
+        return UpstreamRequest(PATH, body, dropped=tuple(sorted(self._dropped)), stop=self._request.stop)
 
     def _refuse(self) -> None:
         if self._request.n is not None and self._request.n > 1:
             raise ClientFault("n: this upstream gives one answer per request", param="n")
-        if self._request.stop:
-            raise ClientFault("stop: this upstream knows no stop sequences", param="stop")
 
     def _input(self, missing: list[str]) -> None:
         items = items_out.Items(self._quirks)
