@@ -70,7 +70,6 @@ def parse_request(call: ClientCall) -> Request:
     numbers = (body.number("temperature"), body.number("top_p"), body.integer("top_k"), body.integer("max_tokens"))
     temperature, top_p, top_k, max_tokens = numbers
     rest = body.rest()
-    rest.pop("stream", None)
     for name, left in (("output_config", output_config), ("metadata", metadata)):
         if left is not None and left.rest():
             rest[name] = left.rest()

@@ -89,9 +89,9 @@ class _Rendering:
         metadata = {**({"user_id": request.user} if request.user else {}), **self._extra.get("metadata", {})}
         if metadata:
             fields["metadata"] = metadata
+        self._carry(fields)
         if self._target.stream:
             fields["stream"] = True
-        self._carry(fields)
         dropped = (*self._dropped, *tools.dropped, *foreign_fields(request.extra, ORIGIN))
         headers = headers_out(self._extra.get(HEADERS, {}))
         return UpstreamRequest(MESSAGES, msgspec.json.encode(fields), headers, dropped, unsayable_stop)

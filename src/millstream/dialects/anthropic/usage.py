@@ -44,12 +44,13 @@ def usage_out(usage: Usage | None) -> dict[str, Any]:
     usage = usage or Usage()
     own = extra_of(usage.extra, ORIGIN)
     read, written = usage.cache_read_tokens or 0, usage.cache_write_tokens or 0
+    by_lifetime = {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 0}
     details = None if usage.reasoning_tokens is None else {"thinking_tokens": usage.reasoning_tokens}
     fields: dict[str, Any] = {
         "input_tokens": max(usage.input_tokens - read - written, 0),
         "cache_creation_input_tokens": written,
         "cache_read_input_tokens": read,
-        "cache_creation": {"ephemeral_5m_input_tokens": written, "ephemeral_1h_input_tokens": 0},
+        "cache_creation": by_lifetime if usage.cache_write_tokens == 0 else None,
         "output_tokens": usage.output_tokens,
         _DETAILS: details,
         "server_tool_use": None,
