@@ -141,8 +141,11 @@ def said() -> Callable[..., dict[str, Any]]:
             candidate["finishReason"] = finish
         if index is not None:
             candidate["index"] = index
-        top = {name: more.pop(name) for name in ("usageMetadata", "promptFeedback", "createTime") if name in more}
-        return {"candidates": [{**candidate, **more}], "modelVersion": "gemini-x", "responseId": "R1", **top}
+        whole: dict[str, Any] = {"modelVersion": "gemini-x", "responseId": "R1"}
+        for name in ("usageMetadata", "promptFeedback", "createTime"):
+            if name in more:
+                whole[name] = more.pop(name)
+        return {"candidates": [{**candidate, **more}], **whole}
 
     return chunk
 

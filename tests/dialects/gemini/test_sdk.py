@@ -6,14 +6,16 @@ import json
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import pytest
 
 from millstream.core import events as ev
 from millstream.core.assemble import Assembler, events_of
-from millstream.core.messages import Opaque, Request
-from millstream.dialects.base import ReplyContext
+from millstream.core.errors import ClientFault, Kind
+from millstream.core.messages import Opaque, ReasoningPart, Request, ToolCallPart
+from millstream.dialects.base import ClientCall, ErrorReply, ReplyContext
 from millstream.dialects.gemini import DIALECT
 from millstream.dialects.gemini.request_in import ALT
 
@@ -100,17 +102,39 @@ def _counts(usage: Any) -> dict[str, int]:
     return {name: getattr(usage, f"{name}_token_count") or 0 for name in names}
 
 
-def _client(body: bytes) -> Any:
-    def answer(_: Any) -> Any:
-        return httpx2.Response(200, headers={"content-type": "text/event-stream"}, content=body)
+class _Gateway:
+    """Google's SDK and the server it talks to, which answers with ``reply`` and keeps what it was ``sent``."""
 
-    transport = httpx2.Client(transport=httpx2.MockTransport(answer))
-    options = genai.types.HttpOptions(base_url="http://gateway", httpx_client=transport)
-    return genai.Client(api_key="k", http_options=options)
+    def __init__(self) -> None:
+        self.reply = ErrorReply(200, b"")
+        self.sent = b""
+        transport = httpx2.Client(transport=httpx2.MockTransport(self._answer))
+        options = genai.types.HttpOptions(base_url="http://gateway", httpx_client=transport)
+        self.models = genai.Client(api_key="k", http_options=options).models
+
+    def _answer(self, request: Any) -> Any:
+        self.sent = request.content
+        return httpx2.Response(self.reply.status, headers=self.reply.headers, content=self.reply.body)
+
+
+@cache
+def _gateway() -> _Gateway:
+    return _Gateway()
 
 
 def _streamed(body: bytes) -> Reading:
-    return _taken(_client(body).models.generate_content_stream(model="m", contents="x"))
+    return _taken(_chunks(body))
+
+
+def _chunks(body: bytes, contents: Any = "x") -> Iterable[Any]:
+    _gateway().reply = ErrorReply(200, body, {"content-type": "text/event-stream"})
+    chunks: Iterable[Any] = _gateway().models.generate_content_stream(model="m", contents=contents)
+    return chunks
+
+
+def _whole(body: bytes) -> Reading:
+    _gateway().reply = ErrorReply(200, body, {"content-type": "application/json"})
+    return _taken([_gateway().models.generate_content(model="m", contents="x")])
 
 
 def _taken(chunks: Iterable[Any]) -> Reading:
@@ -160,10 +184,8 @@ def test_a_whole_reply_rendered_again_reads_as_the_recording(whole: Any, context
         return
     assembler = Assembler()
     assembler.add(DIALECT.parse_reply(whole.body))
-    body = DIALECT.render_reply(assembler.reply(), context)
-    original, again = (
-        _taken([_client(one).models.generate_content(model="m", contents="x")]) for one in (whole.body, body)
-    )
+    original = _whole(whole.body)
+    again = _whole(DIALECT.render_reply(assembler.reply(), context))
     again.model, again.reply_id = original.model, original.reply_id
     assert again == original
 
@@ -173,7 +195,7 @@ def test_a_stream_folded_and_rendered_whole_says_the_same(streamed: Any, read: R
     assembler = Assembler()
     assembler.add(events)
     reply = assembler.reply()
-    whole = _taken([_client(DIALECT.render_reply(reply, context)).models.generate_content(model="m", contents="x")])
+    whole = _whole(DIALECT.render_reply(reply, context))
     assert whole == _streamed(_rendered(events, context))
     assert _streamed(_rendered(events_of(reply), context)) == whole
 
@@ -193,23 +215,9 @@ def test_a_foreign_signature_survives_the_sdk_and_returns_with_its_origin(contex
         ev.ChoiceEnd(0, "tool_calls"),
         ev.Finish(),
     ]
-    chunks = list(_client(_rendered(events, context)).models.generate_content_stream(model="m", contents="x"))
-    history = {"role": "model", "parts": [part for chunk in chunks for part in chunk.candidates[0].content.parts]}
-    sent: list[bytes] = []
-
-    def answer(request: Any) -> Any:
-        sent.append(request.content)
-        return httpx2.Response(200, content=b"")
-
-    transport = httpx2.Client(transport=httpx2.MockTransport(answer))
-    options = genai.types.HttpOptions(base_url="http://gateway", httpx_client=transport)
-    client = genai.Client(api_key="k", http_options=options)
-    list(client.models.generate_content_stream(model="m", contents=["go", genai.types.Content(**history)]))
-
-    from millstream.core.messages import ReasoningPart, ToolCallPart
-    from millstream.dialects.base import ClientCall
-
-    parts = DIALECT.parse_request(ClientCall(sent[0], model="m", stream=True)).messages[1].parts
+    echoed = [part for chunk in _chunks(_rendered(events, context)) for part in chunk.candidates[0].content.parts]
+    list(_chunks(b"", ["go", genai.types.Content(role="model", parts=echoed)]))
+    parts = DIALECT.parse_request(ClientCall(_gateway().sent, model="m", stream=True)).messages[1].parts
     thoughts = [part for part in parts if isinstance(part, ReasoningPart)]
     assert [part.signature for part in thoughts if part.signature] == [foreign]
     assert [part.redacted for part in thoughts if part.redacted] == [Opaque("anthropic", "hidden")]
@@ -220,7 +228,7 @@ def test_a_foreign_signature_survives_the_sdk_and_returns_with_its_origin(contex
 
 @pytest.mark.parametrize("finish_first", [True, False])
 def test_an_error_in_the_middle_of_a_stream_is_raised_by_the_sdk(context: ReplyContext, finish_first: bool) -> None:
-    fault = ev.Fault("upstream", ev.Kind.OVERLOADED, "too busy", 529, retryable=True, retry_after=2.5)
+    fault = ev.Fault("upstream", Kind.OVERLOADED, "too busy", 529, retryable=True, retry_after=2.5)
     events: list[ev.Event] = [ev.MessageStart("1", "m")]
     if finish_first:
         events += [ev.TextStart(0), ev.TextDelta(0, "so far")]
@@ -231,23 +239,20 @@ def test_an_error_in_the_middle_of_a_stream_is_raised_by_the_sdk(context: ReplyC
 
 
 def test_an_error_response_is_raised_by_the_sdk_with_its_status() -> None:
-    from millstream.core.errors import ClientFault, Kind
-
-    reply = DIALECT.render_error(ClientFault("no such model", Kind.NOT_FOUND))
-
-    def answer(_: Any) -> Any:
-        return httpx2.Response(reply.status, headers=reply.headers, content=reply.body)
-
-    transport = httpx2.Client(transport=httpx2.MockTransport(answer))
-    options = genai.types.HttpOptions(base_url="http://gateway", httpx_client=transport)
+    _gateway().reply = DIALECT.render_error(ClientFault("no such model", Kind.NOT_FOUND))
     with pytest.raises(genai.errors.ClientError, match="no such model") as raised:
-        genai.Client(api_key="k", http_options=options).models.generate_content(model="m", contents="x")
+        _gateway().models.generate_content(model="m", contents="x")
     assert (raised.value.code, raised.value.status) == (404, "NOT_FOUND")
 
 
 def test_keepalives_between_frames_do_not_disturb_the_sdk(context: ReplyContext) -> None:
     renderer = DIALECT.renderer(context)
-    events: list[ev.Event] = [ev.MessageStart("1", "m"), ev.TextStart(0), ev.TextDelta(0, "a"), ev.TextDelta(0, "b")]
+    events: list[ev.Event] = [
+        ev.MessageStart("1", "m"),
+        ev.TextStart(0),
+        ev.TextDelta(0, "a"),
+        ev.TextDelta(0, "b"),
+    ]
     end: list[ev.Event] = [ev.TextEnd(0), ev.ChoiceEnd(0, "stop"), ev.Finish()]
     body = renderer.keepalive() * 3
     for event in [*events, *end]:
