@@ -166,7 +166,7 @@ def _app(config: Config, gateway: Gateway, deliveries: Deliveries, print_: str) 
     return Starlette(
         routes=[*posts, *gets],
         middleware=[cors],
-        exception_handlers={404: lambda r, _: info.missing(r), 405: lambda r, _: info.wrong_method(r)},
+        exception_handlers={404: info.missing, 405: info.wrong_method},
         lifespan=_lifespan(gateway),
     )
 

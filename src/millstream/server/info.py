@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import msgspec
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
@@ -63,14 +64,17 @@ class Info:
             return self.refusal(request, fault)
         return _json(self._model(name))
 
-    async def missing(self, request: Request) -> Response:
+    async def missing(self, request: Request, _: Exception) -> Response:
         """Whatever has no route."""
         message = f"nothing is served at {request.method} {request.url.path}; GET /v1/models lists the models"
         return self.refusal(request, ClientFault(message, Kind.NOT_FOUND))
 
-    async def wrong_method(self, request: Request) -> Response:
+    async def wrong_method(self, request: Request, error: Exception) -> Response:
+        allowed = error.headers if isinstance(error, HTTPException) else None
         message = f"{request.url.path} does not take {request.method}"
-        return self.refusal(request, ClientFault(message, status=405))
+        response = self.refusal(request, ClientFault(message, status=405))
+        response.headers.update(allowed or {})
+        return response
 
     def refusal(self, request: Request, fault: ClientFault) -> Response:
         reply = self._dialect_of(request.url.path).render_error(fault)

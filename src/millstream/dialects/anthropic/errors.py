@@ -13,6 +13,7 @@ import msgspec
 
 from millstream.core.errors import (
     DEFAULT_STATUS,
+    ClientFault,
     GatewayBug,
     Kind,
     MillstreamError,
@@ -120,6 +121,8 @@ def _status(error: MillstreamError) -> int:
     """Overloaded is 529 with Anthropic. A 503 stays one: Claude Code tries it ten times, a 529 only three."""
     if isinstance(error, GatewayBug):
         return 500
+    if isinstance(error, ClientFault):
+        return error.status
     if error.kind is Kind.OVERLOADED and error.status != _SERVICE_UNAVAILABLE:
         return DEFAULT_STATUS[Kind.OVERLOADED]
     if error.kind in _TYPES and error.kind is not Kind.OVERLOADED:
