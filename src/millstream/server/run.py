@@ -38,29 +38,31 @@ def serve(config: Config, environ: Mapping[str, str], ready: Callable[[str], Non
     listener = _listen(server.host, server.port)
     address = f"http://{_in_url(server.host)}:{listener.getsockname()[1]}"
     _quiet_uvicorn()
-    runner = _Server(
-        uvicorn.Config(
-            app.asgi,
-            loop="uvloop",
-            http="httptools",
-            ws="none",
-            lifespan="on",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_keep_alive=75,
-            timeout_graceful_shutdown=round(server.drain + _GRACE_S),
-        ),
-        app,
-        server.drain,
-        lambda: ready(address),
-    )
+    runner = make_server(app, server.drain, lambda: ready(address))
     # uvicorn raises the signal that ended it once more when it is done; for us it has done its work by then.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
     with listener:
         runner.run(sockets=[listener])
     return 0 if runner.started else 1
+
+
+def make_server(app: Application, drain: float, ready: Callable[[], None]) -> uvicorn.Server:
+    """The server as it is run, for whoever brings the socket. ``ready`` is called once requests are taken; streams that
+    run when it stops may go on for ``drain`` seconds."""
+    config = uvicorn.Config(
+        app.asgi,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=round(drain + _GRACE_S),
+    )
+    return _Server(config, app, drain, ready)
 
 
 class _Server(uvicorn.Server):
