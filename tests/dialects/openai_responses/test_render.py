@@ -45,8 +45,8 @@ def output(payloads: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def test_every_event_has_its_form_or_is_known_to_have_none() -> None:
-    fast = {ev.TextDelta, ev.ToolCallDelta, ev.ReasoningDelta}
-    assert set(get_args(ev.Event)) == fast | set(HANDLERS) | {ev.Unknown}
+    without_handler = {ev.TextDelta, ev.ToolCallDelta, ev.ReasoningDelta, ev.ToolCallStart}
+    assert set(get_args(ev.Event)) == without_handler | set(HANDLERS) | {ev.Unknown}
 
 
 def test_a_text_comes_in_the_order_sdks_insist_on(said: Said) -> None:
@@ -210,7 +210,21 @@ def test_blocks_that_overlap_are_items_that_overlap(said: Said) -> None:
 
 
 def test_only_the_first_of_several_answers_is_said(said: Said) -> None:
-    second: list[ev.Event] = [ev.TextStart(1, choice=1), ev.TextDelta(1, "other"), ev.TextEnd(1)]
+    second: list[ev.Event] = [
+        ev.TextStart(1, choice=1),
+        ev.TextDelta(1, "other"),
+        ev.Citation(1, "openai_responses", {"type": "url_citation", "url": "http://a"}),
+        ev.TextEnd(1),
+        ev.ReasoningStart(2, choice=1),
+        ev.ReasoningDelta(2, "hm"),
+        ev.ReasoningEnd(2),
+        ev.ToolCallStart(3, "c", "f", choice=1),
+        ev.ToolCallDelta(3, "{}"),
+        ev.ToolCallEnd(3),
+        ev.ServerToolResult(4, "openai_responses", "c", {"type": "web_search_call"}, choice=1),
+        ev.Media(5, "image/png", "AAAA", choice=1),
+        ev.UnknownBlock(6, "openai_responses", {"type": "compaction"}, choice=1),
+    ]
     ends: list[ev.Event] = [ev.ChoiceEnd(1, "length"), ev.ChoiceEnd(0, "stop"), ev.Finish()]
     payloads = said([START, *text(0, "first"), *second, *ends])
     assert types(payloads)[-1] == "completed"
@@ -276,6 +290,16 @@ def test_another_providers_signature_comes_back_as_its_own(said: Said, asked: As
     assert (parts[0].text, parts[0].signature, parts[0].redacted) == ("hm", Opaque("anthropic", "sig=="), None)
     assert (parts[1].signature, parts[1].redacted) == (None, Opaque("anthropic", "hidden"))
     assert parts[2].signature == Opaque("gemini", "call-sig")
+
+
+def test_the_signature_of_a_call_that_comes_whole_rides_in_its_id(asked: Asked, payloads: Any) -> None:
+    signed: list[ev.Event] = [*call(0, "f", "{}")[:-1], ev.ToolCallEnd(0, Opaque("gemini", "call-sig"))]
+    renderer = DIALECT.renderer(ReplyContext("r", 1, asked()))
+    (item,) = output(payloads(renderer.render([START, *signed, *CALLED])))
+    result = {"type": "function_call_output", "call_id": item["call_id"], "output": "ok"}
+    said, given = asked(input=[item, result]).messages
+    assert (said.parts[0].id, said.parts[0].signature) == ("call_1", Opaque("gemini", "call-sig"))
+    assert (given.parts[0].call_id, given.parts[0].name) == ("call_1", "f")
 
 
 def test_own_encrypted_reasoning_is_given_as_it_is(said: Said) -> None:
@@ -386,6 +410,76 @@ def test_another_providers_web_search_is_ours_and_its_other_tools_calls_of_a_rem
         "anthropic",
     )
     assert unanswered["status"] == "incomplete"
+
+
+def test_items_of_this_apis_own_upstream_are_kept_verbatim(said: Said) -> None:
+    search = {"type": "web_search_call", "id": "ws", "status": "completed", "action": {"type": "search", "query": "q"}}
+    begun = {**search, "status": "in_progress"}
+    alone = {"type": "file_search_call", "id": "fs", "queries": ["q"], "results": None}
+    compaction = {"type": "compaction", "id": "cmp", "encrypted_content": "e"}
+    program = {"type": "program_output", "result": "r"}
+    image = {"type": "image_generation_call", "id": "ig", "size": "1x1", "quality": "low"}
+    events: list[ev.Event] = [
+        START,
+        *call(
+            0, "web_search", '{"query":"q"}', call_id="ws", kind="server", extra={"openai_responses": {"item": begun}}
+        ),
+        ev.ServerToolResult(1, "openai_responses", "ws", search),
+        ev.ServerToolResult(2, "openai_responses", "fs", alone),
+        ev.UnknownBlock(3, "openai_responses", compaction),
+        ev.UnknownBlock(4, "openai_responses", program),
+        ev.UnknownBlock(5, "anthropic", {"type": "container_upload"}),
+        ev.ServerToolResult(6, "anthropic", "nowhere", {}),
+        ev.Media(7, "image/webp", "AAAA", extra={"openai_responses": {"item": image}}),
+        *STOP,
+    ]
+    payloads = said(events)
+    final = {**image, "status": "completed", "output_format": "webp", "result": "AAAA"}
+    assert output(payloads) == [search, alone, compaction, program, final]
+    assert next(payload["item"] for payload in payloads if "item" in payload) == begun
+
+
+def test_parts_of_one_upstream_message_stay_in_it_and_its_phase_is_said(said: Said) -> None:
+    def part(index: int, text: str, **item: str) -> list[ev.Event]:
+        start = ev.TextStart(index, extra={"openai_responses": {"item": {"type": "message", **item}}})
+        return [start, ev.TextDelta(index, text, {"openai_responses": {"other": 1}}), ev.TextEnd(index)]
+
+    events = [
+        START,
+        *part(0, "a", id="m1", phase="commentary"),
+        *part(1, "b", id="m1", phase="commentary"),
+        *part(2, "c", id="m2", phase="final_answer"),
+        *STOP,
+    ]
+    assert [
+        (item["id"], item["phase"], [part["text"] for part in item["content"]]) for item in output(said(events))
+    ] == [
+        ("m1", "commentary", ["a", "b"]),
+        ("m2", "final_answer", ["c"]),
+    ]
+
+
+def test_a_server_call_under_an_id_in_use_leaves_the_earlier_one_unanswered(said: Said) -> None:
+    twice = [*call(0, "web_search", call_id="s", kind="server"), *call(1, "web_search", call_id="s", kind="server")]
+    found = output(said([START, *twice, ev.ServerToolResult(2, "anthropic", "s", {}), *STOP]))
+    assert [item["status"] for item in found] == ["incomplete", "completed"]
+
+
+def test_a_failure_keeps_what_was_under_way_as_incomplete(said: Said) -> None:
+    under_way: list[ev.Event] = [
+        ev.TextStart(0),
+        ev.TextDelta(0, "half"),
+        ev.ReasoningStart(1),
+        ev.ReasoningDelta(1, "hm"),
+        *call(2, "web_search", call_id="s", kind="server"),
+        ev.ToolCallStart(3, "c", "tool_search"),
+        ev.ToolCallDelta(3, '{"q'),
+    ]
+    fault = ev.Fault.of(UpstreamFault("cut", Kind.TRUNCATED))
+    message, thought, served, search = output(said([START, *under_way, fault], tools=[SEARCH]))
+    assert (message["status"], message["content"][0]["text"]) == ("incomplete", "half")
+    assert thought["summary"][0]["text"] == "hm"
+    assert (served["status"], search["status"]) == ("incomplete", "incomplete")
 
 
 def test_an_image_is_the_item_of_the_tool_that_makes_them_other_media_are_mentioned(said: Said) -> None:

@@ -173,6 +173,52 @@ def test_what_would_change_the_question_if_it_were_left_out_is_refused(sent: Sen
         assert caught.value.param == param
 
 
+def test_a_part_that_no_assistant_says_is_refused(sent: Sent) -> None:
+    with pytest.raises(ClientFault):
+        items(sent, ToolResultPart("c", "x"))
+
+
+def test_odd_parts_of_results_and_messages(sent: Sent) -> None:
+    own, other = UnknownPart("openai_responses", {"type": "input_new"}), UnknownPart("gemini", {"type": "blob"})
+    body, rendered = sent(
+        foreign(
+            Message(
+                "user",
+                (
+                    ToolResultPart("a", (own, other), is_error=True),
+                    ToolResultPart("b", (TextPart("Error: x"),), is_error=True),
+                    ToolResultPart("c", "error: y", is_error=True),
+                    other,
+                ),
+            )
+        )
+    )
+    assert [item["output"] for item in body["input"]] == [
+        [{"type": "input_text", "text": "Error:"}, {"type": "input_new"}],
+        [{"type": "input_text", "text": "Error: x"}],
+        "error: y",
+    ]
+    assert rendered.dropped == ("messages.blob",)
+
+
+def test_media_by_id_or_without_anything(sent: Sent) -> None:
+    found = items(
+        sent, MediaPart("image", file_id="file-1"), MediaPart("document", url="http://d", file_id="file-2"), role="user"
+    )
+    assert found[0]["content"] == [
+        {"type": "input_image", "file_id": "file-1"},
+        {"type": "input_file", "file_url": "http://d", "file_id": "file-2"},
+    ]
+    with pytest.raises(ClientFault):
+        items(sent, MediaPart("image"), role="user")
+
+
+def test_a_hosted_tool_of_this_api_can_be_forced(sent: Sent) -> None:
+    search = Tool("web_search", kind="server", origin="openai_responses", data={"type": "web_search"})
+    body, _ = sent(foreign(tools=(search,), tool_choice=ToolChoice("tool", ("web_search",))))
+    assert (body["tools"], body["tool_choice"]) == ([{"type": "web_search"}], {"type": "web_search"})
+
+
 def test_stop_sequences_are_left_to_whoever_relays_the_reply(sent: Sent) -> None:
     body, rendered = sent(foreign(stop=("</block>",)))
     assert "stop" not in body

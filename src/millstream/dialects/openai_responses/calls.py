@@ -187,14 +187,14 @@ class ClientTools:
     def __init__(self, tools: Sequence[Tool]) -> None:
         self._tools = {tool.name: tool for tool in tools if tool.kind == "custom" or tool.extra is not None}
 
-    def block(self, outputs: Outputs, start: ev.ToolCallStart) -> Called:
-        """The item that the call is to this client."""
+    def block(self, outputs: Outputs, start: ev.ToolCallStart, call_id: str) -> Called:
+        """The item that the call is to this client, under ``call_id``."""
         own = dict(wire.own(start.extra))
         item_id = wire.string(own, "id")
         tool = self._tools.get(start.name)
         known = wire.own(tool.extra) if tool is not None else {}
         if own.get("type") == "tool_search_call" or known.get("type") == wire.TOOL_SEARCH:
-            return SearchBlock(outputs, start.id, item_id, own)
+            return SearchBlock(outputs, call_id, item_id, own)
         about = {"name": start.name, **own}
         namespace = own.get("namespace")
         if isinstance(namespace, str):
@@ -202,10 +202,10 @@ class ClientTools:
         elif "namespace" in known:
             about |= {"name": known["name"], "namespace": known["namespace"]["name"]}
         if start.kind == "custom":
-            return CustomBlock(outputs, start.id, item_id, about)
+            return CustomBlock(outputs, call_id, item_id, about)
         if tool is not None and tool.kind == "custom":
-            return UnwrappedBlock(outputs, start.id, item_id, about)
-        return CallBlock(outputs, start.id, item_id, about)
+            return UnwrappedBlock(outputs, call_id, item_id, about)
+        return CallBlock(outputs, call_id, item_id, about)
 
 
 def _decoded(arguments: str) -> Any:

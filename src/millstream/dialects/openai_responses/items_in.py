@@ -24,6 +24,7 @@ from millstream.core.messages import (
     ToolResultPart,
     UnknownPart,
 )
+from millstream.core.opaque import split_call_id
 from millstream.dialects.base import own_extra
 from millstream.dialects.openai_responses import content_in, fields, wire
 
@@ -172,9 +173,9 @@ class _Turns:
         kind: Literal["function", "custom"],
         kept: dict[str, Any],
     ) -> None:
-        call_id = fields.text(item, "call_id", path)
+        call_id, signature = split_call_id(fields.text(item, "call_id", path))
         self._names[call_id] = name
-        self._say(ToolCallPart(call_id, name, arguments, kind=kind, extra=own_extra(wire.NAME, kept)))
+        self._say(ToolCallPart(call_id, name, arguments, kind, signature, extra=own_extra(wire.NAME, kept)))
 
     def _function_output(self, item: Mapping[str, Any], path: str) -> None:
         self._result(item, path, "function")
@@ -183,10 +184,11 @@ class _Turns:
         self._result(item, path, "custom")
 
     def _result(self, item: Mapping[str, Any], path: str, kind: Literal["function", "custom"]) -> None:
-        call_id = fields.optional_text(item, "call_id", path)
-        if call_id is None:
+        given_id = fields.optional_text(item, "call_id", path)
+        if given_id is None:
             self._give(UnknownPart(wire.NAME, item))
             return
+        call_id, _ = split_call_id(given_id)
         given = item.get("output")
         if isinstance(given, str):
             content: str | tuple[Any, ...] = given
@@ -203,6 +205,7 @@ class _Turns:
         if item.get("execution") != "client" or not isinstance(call_id, str):
             self._say(UnknownPart(wire.NAME, item))
             return
+        call_id, _ = split_call_id(call_id)
         found = tuple(ToolReferencePart(name) for name in _tool_names(wire.objects(item, "tools")))
         kept = wire.rest(item, ("call_id",))
         self._give(ToolResultPart(call_id, found, name=wire.TOOL_SEARCH, extra=own_extra(wire.NAME, kept)))

@@ -12,7 +12,8 @@ from typing import Any
 
 from millstream.core import events as ev
 from millstream.core.assemble import events_of
-from millstream.core.messages import FinishReason, Reply, Usage
+from millstream.core.messages import FinishReason, Opaque, Reply, Usage
+from millstream.core.opaque import sign_call_id
 from millstream.dialects.base import ReplyContext
 from millstream.dialects.openai_responses import errors, wire
 from millstream.dialects.openai_responses.calls import Called, ClientTools, ServedBlock
@@ -51,6 +52,7 @@ class ResponsesRenderer:
         self._blocks: dict[int, _Block] = {}
         self._messages: list[MessageItem] = []
         self._served: dict[str, ServedBlock] = {}
+        self._signed: set[int] = set()
         self._usage: Usage | None = None
         self._end = ev.ChoiceEnd(0, "stop")
         self._refused = False
@@ -81,6 +83,9 @@ class ResponsesRenderer:
                 if block is not None:
                     block.delta(event.text)
             elif self._final is None:
+                if type(event) is ev.ToolCallStart:
+                    self._call_start(event, _signature(events, event.index))
+                    continue
                 handler = HANDLERS.get(type(event))
                 if handler is not None:
                     handler(self, event)
@@ -181,7 +186,7 @@ class ResponsesRenderer:
         if isinstance(block, ThoughtBlock):
             block.end(event.signature, wire.own(event.extra))
 
-    def _call_start(self, event: ev.ToolCallStart) -> None:
+    def _call_start(self, event: ev.ToolCallStart, signature: Opaque | None) -> None:
         if event.choice:
             return
         self._close_idle()
@@ -191,15 +196,18 @@ class ResponsesRenderer:
             served = self._served[event.id] = ServedBlock(self._outputs, event)
             self._blocks[event.index] = served
         else:
-            self._blocks[event.index] = self._tools.block(self._outputs, event)
+            signed = sign_call_id(event.id, signature)
+            if signed != event.id:
+                self._signed.add(event.index)
+            self._blocks[event.index] = self._tools.block(self._outputs, event, signed)
 
     def _call_end(self, event: ev.ToolCallEnd) -> None:
         block = self._blocks.pop(event.index, None)
         if block is None or isinstance(block, TextBlock | ThoughtBlock):
             return
         block.end()
-        if event.signature is not None and event.signature.origin != wire.NAME:
-            # The API has no place for another provider's signature of a call but an item that only carries it.
+        if event.signature is not None and event.index not in self._signed:
+            # It came after the id had left, or is too long for one: an item follows that only carries it.
             carrier = {"id": self._outputs.unique("", "rs"), "type": "reasoning", "summary": []}
             sealed = wire.encrypted_content(of_call=event.signature)
             self._outputs.whole({**carrier, "encrypted_content": sealed}, carrier)
@@ -292,7 +300,6 @@ HANDLERS: dict[type, Callable[[ResponsesRenderer, Any], None]] = {
     ev.TextEnd: _R._text_end,
     ev.ReasoningStart: _R._reasoning_start,
     ev.ReasoningEnd: _R._reasoning_end,
-    ev.ToolCallStart: _R._call_start,
     ev.ToolCallEnd: _R._call_end,
     ev.ServerToolResult: _R._server_result,
     ev.Media: _R._media,
@@ -302,7 +309,15 @@ HANDLERS: dict[type, Callable[[ResponsesRenderer, Any], None]] = {
     ev.Finish: _R._finish,
     ev.Fault: _R._fault,
 }
-"""Events without an entry have no form in this API."""
+"""All but deltas and the starts of calls, which ``frames`` tells apart itself; ``Unknown`` has no form here."""
+
+
+def _signature(events: Sequence[ev.Event], index: int) -> Opaque | None:
+    """The signature of the call ``index``, if the call comes whole within ``events``."""
+    for event in events:
+        if isinstance(event, ev.ToolCallEnd) and event.index == index:
+            return event.signature
+    return None
 
 
 def render_reply(reply: Reply, context: ReplyContext) -> bytes:
