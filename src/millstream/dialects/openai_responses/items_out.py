@@ -101,18 +101,24 @@ class Items:
                 case _:
                     raise ClientFault(f"{path}.content[{number}]: not a part of an assistant's message")
 
-    def _say(self, part: TextPart | RefusalPart, said: Item | None) -> Item:
-        """Append to the message item ``said``, or to a new one where ``part`` begins one."""
+    def _say(self, part: TextPart | RefusalPart, said: Item | None) -> Item | None:
+        """Append to the message item ``said`` of this API's own client, or begin a new one.
+
+        Of other clients a text is a message by itself, in the one form that needs no ids and that all providers take.
+        """
         own = dict(wire.own(part.extra))
         kept = own.pop("item", None)
+        if kept is None and said is None:
+            self.items.append(_easy(part.text))
+            return None
         if said is None or (kept is not None and ("id" not in kept or kept["id"] != said.get("id"))):
-            kept = {"type": "message"} if kept is None else dict(kept)
+            kept = dict(kept or {})
             plain = kept.pop("plain", False)
             said = {"role": "assistant", "content": [], **kept}
             self.items.append(said)
             if plain:
                 said["content"] = part.text
-                return said
+                return None
         said["content"].append(_said(part, own))
         return said
 
@@ -181,7 +187,7 @@ class Items:
         if part.origin == wire.NAME:
             return [dict(part.data)]
         self.dropped.add("messages.server_tool_result")
-        return [] if part.text is None else [{"type": "message", **_assistant_text(part.text)}]
+        return [] if part.text is None else [_easy(part.text)]
 
     def _made(self, part: MediaPart, path: str) -> Item:
         """A picture the model made. The API takes it back as its own tool's item only; else the user shows it."""
@@ -240,8 +246,8 @@ def _said(part: TextPart | RefusalPart, own: dict[str, Any]) -> Item:
     return {"type": "output_text", "text": part.text, **own}
 
 
-def _assistant_text(text: str) -> Item:
-    return {"role": "assistant", "content": [{"type": "output_text", "text": text}]}
+def _easy(text: str) -> Item:
+    return {"type": "message", "role": "assistant", "content": text}
 
 
 def _summary(text: str) -> list[Item]:
