@@ -43,7 +43,8 @@ def test_a_stream_cut_after_any_frame_ends_in_a_fault(streamed: Any, read: Read)
 def test_a_stream_cut_inside_its_last_chunk_ends_in_a_fault(streamed: Any, read: Read) -> None:
     body = streamed.body.rstrip()
     last_chunk = max(body.rfind(b"data:"), body.rfind(b'"candidates"'))
-    for at in range(last_chunk + 8, body.rfind(b"}"), 11):
+    end = body.rfind(b"}")
+    for at in range(last_chunk + 8, end, max(11, (end - last_chunk) // 60)):
         last = read(body[:at])[-1]
         assert isinstance(last, ev.Fault)
         assert last.kind is Kind.TRUNCATED

@@ -7,6 +7,7 @@ a function call comes first in the turn after it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from millstream.core.errors import ClientFault
@@ -17,6 +18,7 @@ from millstream.core.messages import (
     ReasoningPart,
     RefusalPart,
     Request,
+    ResultPart,
     ServerToolResultPart,
     TextPart,
     ToolCallPart,
@@ -183,19 +185,25 @@ class RenderedContents:
             text = "\n".join(_text_of(item) for item in items if not isinstance(item, MediaPart | UnknownPart))
             answer["response"] = own["$response"] if "$response" in own else response_of(text, is_error=part.is_error)
         answer.update(own.get("$answer") or {})
+        return self._with_media({"functionResponse": answer, **fields}, part, items, path)
+
+    def _with_media(self, result: Wire, part: ToolResultPart, items: Sequence[ResultPart], path: str) -> list[Wire]:
+        """A result's pictures within it where the model knows them there, else beside it."""
         media: list[Wire] = []
         for item in items:
             if isinstance(item, MediaPart):
                 media.append(self._media(item, path))
             elif isinstance(item, UnknownPart):
                 media.extend([dict(item.data)] if item.origin == DIALECT else self._drop("messages.tool_result"))
-        result: Wire = {"functionResponse": answer, **fields}
         if not media or not (self._nested or self._own):
             return [result, *media]
+        answer: Wire = result["functionResponse"]
         texts = [one["text"] for one in media if "text" in one]
         if texts:
             answer["response"] = response_of("\n".join([_said(answer), *texts]), is_error=part.is_error)
-        answer["parts"] = [one for one in media if "text" not in one]
+        pictures = [one for one in media if "text" not in one]
+        if pictures:
+            answer["parts"] = pictures
         return [result]
 
     def _media(self, part: MediaPart, path: str) -> Wire:

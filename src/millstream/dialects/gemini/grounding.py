@@ -7,7 +7,7 @@ the text's block and count characters. Source: https://ai.google.dev/api/generat
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from itertools import accumulate
+from itertools import accumulate, chain, islice
 from typing import Any
 
 from millstream.core.events import Citation
@@ -40,12 +40,8 @@ class Places:
 def citations_of(index: int, text: str, grounding: Any, cited: list[Any]) -> list[Citation]:
     """The citations of text block ``index``. Malformed metadata gives none: the answer matters more."""
     places = Places(text)
-    found: list[Citation] = []
-    for citation in (*_grounded(index, places, grounding), *_recited(index, places, cited)):
-        found.append(citation)
-        if len(found) == _MAX_CITATIONS:
-            break
-    return found
+    found = chain(_grounded(index, places, grounding), _recited(index, places, cited))
+    return list(islice(found, _MAX_CITATIONS))
 
 
 def _grounded(index: int, places: Places, grounding: Any) -> Iterator[Citation]:

@@ -123,7 +123,7 @@ def _media(fields: Fields, kind: str, signature: Opaque | None) -> MediaPart:
         data=content if kind == "inlineData" else None,
         url=content if kind == "fileData" else None,
         name=name if isinstance(name, str) else None,
-        detail=_DETAILS.get(level.get("level", "")) if isinstance(level, Mapping) else None,
+        detail=_DETAILS.get(str(level.get("level"))) if isinstance(level, Mapping) else None,
         extra=_own(fields, blob=blob.rest() or None),
         signature=signature,
     )

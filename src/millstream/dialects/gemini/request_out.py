@@ -67,8 +67,6 @@ def _system(request: Request, own: Mapping[str, Any] | None, more: list[str], mi
     parts.extend(
         {"text": f"The tool {name} is not available here: say so instead of inventing results."} for name in missing
     )
-    if request.system_plain and request.origin == DIALECT and len(parts) == 1:
-        return {"parts": parts}
     return {"parts": parts, **(own or {})} if parts or own is not None else None
 
 
