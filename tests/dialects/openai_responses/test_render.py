@@ -547,6 +547,23 @@ def test_silence_is_filled_with_the_state_so_far_under_the_last_number(asked: As
     assert b'"sequence_number":%d,' % (last + 1) in renderer.render(call(1, "f"))
 
 
+def test_silence_is_filled_with_items_under_way_as_far_as_they_are(asked: Asked) -> None:
+    renderer = ResponsesRenderer(ReplyContext("r", 1, asked(tools=[PATCH])), BARE)
+    under_way: list[ev.Event] = [
+        START,
+        ev.ReasoningStart(0),
+        ev.ReasoningDelta(0, "hm"),
+        ev.TextStart(1),
+        ev.TextDelta(1, "ha"),
+        *call(2, "apply_patch", '{"input":"x')[:2],
+    ]
+    renderer.frames(under_way)
+    thought, message, patch = json.loads(renderer.keepalive())["response"]["output"]
+    assert thought["summary"][0]["text"] == "hm"
+    assert (message["status"], message["content"][0]["text"]) == ("in_progress", "ha")
+    assert (patch["status"], patch["input"]) == ("in_progress", "x")
+
+
 def test_a_further_try_keeps_the_id_and_goes_on_counting(asked: Asked, payloads: Callable[[bytes], Any]) -> None:
     context = ReplyContext("r", 1, asked(), started=True, start=ev.MessageStart("resp_first", "first"))
     renderer = DIALECT.renderer(context)
@@ -554,12 +571,14 @@ def test_a_further_try_keeps_the_id_and_goes_on_counting(asked: Asked, payloads:
     assert types(found)[0] == "output_item.added"
     assert found[0]["sequence_number"] == 2
     assert found[-1]["response"]["id"] == "resp_first"
-    assert b'"id":"resp_first"' in DIALECT.renderer(context).keepalive()
 
 
-def test_where_the_clients_start_is_not_known_silence_is_only_a_comment(asked: Asked) -> None:
-    renderer = DIALECT.renderer(ReplyContext("r", 1, asked(), started=True))
+def test_where_others_have_begun_the_reply_silence_is_only_a_comment_until_we_go_on_with_it(asked: Asked) -> None:
+    context = ReplyContext("r", 1, asked(), started=True, start=ev.MessageStart("resp_first", "first"))
+    renderer = DIALECT.renderer(context)
     assert renderer.keepalive() == b": keepalive\n\n"
+    renderer.render([ev.MessageStart("resp_second")])
+    assert b'"id":"resp_first"' in renderer.keepalive()
 
 
 def test_a_second_start_says_nothing(asked: Asked) -> None:

@@ -56,8 +56,8 @@ class CallBlock:
         self._outputs.emit.event(b"response.%b.done" % self._event(), {**self._place, self.field: value})
         self._outputs.end(self._index, self._item("completed", value))
 
-    def keep(self) -> None:
-        self._outputs.keep(self._index, self._item("incomplete", "".join(self._pieces)))
+    def keep(self, status: str) -> None:
+        self._outputs.keep(self._index, self._item(status, "".join(self._pieces)))
 
 
 class CustomBlock(CallBlock):
@@ -112,8 +112,8 @@ class SearchBlock:
     def end(self) -> None:
         self._outputs.end(self._index, self._item("completed", _decoded("".join(self._pieces))))
 
-    def keep(self) -> None:
-        self._outputs.keep(self._index, self._item("incomplete", {}))
+    def keep(self, status: str) -> None:
+        self._outputs.keep(self._index, self._item(status, {}))
 
 
 class ServedBlock:
@@ -150,13 +150,10 @@ class ServedBlock:
 
     def unanswered(self) -> None:
         """The reply ended without a result."""
-        self._outputs.end(self._index, self._without_result())
+        self._outputs.end(self._index, {**self._item, "status": "incomplete"})
 
-    def keep(self) -> None:
-        self._outputs.keep(self._index, self._without_result())
-
-    def _without_result(self) -> dict[str, Any]:
-        return {**self._item, "status": "incomplete"}
+    def keep(self, status: str) -> None:
+        self._outputs.keep(self._index, {**self._item, "status": status})
 
     def _foreign(self, status: str, origin: str = "", output: str | None = None) -> dict[str, Any]:
         arguments = "".join(self._pieces)

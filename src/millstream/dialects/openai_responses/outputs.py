@@ -30,8 +30,8 @@ class Outputs:
 
     @property
     def written(self) -> list[bytes]:
-        """Every item in the form it has now."""
-        return [item for item in self._final if item]
+        """Every item in the form it was last given."""
+        return self._final
 
     def unique(self, wanted: str, prefix: str) -> str:
         """``wanted`` if it can be had, else an id of our own."""
@@ -52,7 +52,7 @@ class Outputs:
         self.emit.item(DONE, index, final)
 
     def keep(self, index: int, item: Mapping[str, Any]) -> None:
-        """What there is of an item that will not be finished."""
+        """What there is of an item that is not done."""
         self._final[index] = encode(item)
 
     def whole(self, item: Mapping[str, Any], begun: Mapping[str, Any] | None = None) -> None:
@@ -79,8 +79,8 @@ class MessageItem:
     def end(self, status: str) -> None:
         self._outputs.end(self.index, self._item(status, self.parts))
 
-    def keep(self) -> None:
-        self._outputs.keep(self.index, self._item("incomplete", self.parts))
+    def keep(self, status: str) -> None:
+        self._outputs.keep(self.index, self._item(status, self.parts))
 
 
 class TextBlock:
@@ -144,7 +144,7 @@ class TextBlock:
         self.message.parts[self._number] = part
         self.message.open_parts -= 1
 
-    def keep(self) -> None:
+    def keep(self, _status: str) -> None:
         self.message.parts[self._number] = self._part()
 
 
@@ -188,5 +188,5 @@ class ThoughtBlock:
         others = {name: value for name, value in kept.items() if name not in ("content", "summary")}
         self._outputs.end(self._index, {**others, **item})
 
-    def keep(self) -> None:
+    def keep(self, _status: str) -> None:
         self._outputs.keep(self._index, self._item())

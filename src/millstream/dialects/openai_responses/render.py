@@ -56,6 +56,7 @@ class ResponsesRenderer:
         self._usage: Usage | None = None
         self._end = ev.ChoiceEnd(0, "stop")
         self._refused = False
+        self._heard = False
         self._object: ResponseObject | None = None
         self._final: bytes | None = None
         if context.started:
@@ -66,6 +67,7 @@ class ResponsesRenderer:
 
     def frames(self, events: Sequence[ev.Event]) -> list[bytes]:
         blocks = self._blocks
+        self._heard = self._heard or bool(events)
         for event in events:
             if type(event) is ev.TextDelta:
                 block = blocks.get(event.index)
@@ -92,10 +94,15 @@ class ResponsesRenderer:
         return self._emit.take()
 
     def keepalive(self) -> bytes:
-        """The state so far, said again: a comment would not reset Codex's patience. Before the reply has begun, or
-        where its id is not known here, only a comment: SDKs refuse every other event before the first."""
-        if self._object is None or self._final is not None or (self._context.started and self._context.start is None):
-            return self._framing.comment if self._final is None else b""
+        """The state so far, said again: a comment would not reset Codex's patience.
+
+        Only a comment where the client's state is not known here: before the reply has begun, when SDKs refuse any
+        other event, and where another renderer or the upstream itself has begun it and nothing came from us yet.
+        """
+        if self._final is not None:
+            return b""
+        if self._object is None or not self._heard:
+            return self._framing.comment
         return self._emit.again(b"response.in_progress", self.snapshot("in_progress"))
 
     def snapshot(self, status: str | None = None) -> bytes:
@@ -105,7 +112,20 @@ class ResponsesRenderer:
         if self._object is None:
             self._begin(ev.MessageStart())
         assert self._object is not None  # noqa: S101  # set by the line above
-        return self._object.write(status or "in_progress", self._outputs.written, self._usage)
+        status = status or "in_progress"
+        if self._final is None:
+            self._keep("in_progress" if status in ("queued", "in_progress") else "incomplete")
+        return self._object.write(status, self._outputs.written, self._usage)
+
+    def _keep(self, status: str) -> None:
+        """Bring every item under way up to date. SDKs take the output of each response object for the whole truth, and
+        add later deltas to it."""
+        for block in self._blocks.values():
+            block.keep(status)
+        for message in self._messages:
+            message.keep(status)
+        for served in self._served.values():
+            served.keep(status)
 
     def _start(self, event: ev.MessageStart) -> None:
         if self._object is None:
@@ -278,12 +298,7 @@ class ResponsesRenderer:
         """Both of the API's own forms: SDKs raise at ``error``, Codex honours only ``response.failed``."""
         if self._object is None:
             self._start(ev.MessageStart())
-        for block in self._blocks.values():
-            block.keep()
-        for message in self._messages:
-            message.keep()
-        for served in self._served.values():
-            served.keep()
+        self._keep("incomplete")
         assert self._object is not None  # noqa: S101  # begun above
         error = errors.wire_error(event)
         self._emit.event(b"error", {"error": errors.wire_error_event(event)})
