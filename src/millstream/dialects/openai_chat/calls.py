@@ -161,4 +161,7 @@ class Calls:
 
 
 def _text(arguments: str | dict[str, Any] | None) -> str:
+    """Groq's models write ``null`` for a call without arguments, which clients would refuse as no object."""
+    if arguments == "null":
+        return ""
     return wire.json_text(arguments) if isinstance(arguments, dict) else arguments or ""

@@ -9,7 +9,9 @@ them: what they found is said as ``annotations`` if it has URLs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import count
 from typing import Any, assert_never
 
 import msgspec
@@ -87,6 +89,7 @@ class ChatRenderer:
         self._blocks: dict[int, _Block] = {}
         self._calls: dict[int, int] = {}
         self._lengths: dict[int, int] = {}
+        self._sources: dict[int, Iterator[int]] = defaultdict(count)
         self._details: dict[int, int] = {}
 
     def keepalive(self) -> bytes:
@@ -260,7 +263,7 @@ class ChatRenderer:
         part = CitationPart(event.origin, event.data, event.url, event.title, event.cited_text, event.start, event.end)
         annotation = media.annotation_of(part, block.start, block.start + block.said)
         if annotation is not None:
-            out.append(self._chunk(block.choice, {"annotations": [annotation]}))
+            out.append(self._annotations(block.choice, [annotation]))
 
     def _found(self, event: ev.ServerToolResult, out: list[bytes]) -> None:
         self._begin(event.choice, out)
@@ -270,7 +273,12 @@ class ChatRenderer:
             for url, title in sources(event.data)
         ]
         if annotations:
-            out.append(self._chunk(event.choice, {"annotations": annotations}))
+            out.append(self._annotations(event.choice, annotations))
+
+    def _annotations(self, choice: int, annotations: Sequence[Mapping[str, Any] | None]) -> bytes:
+        """OpenAI's SDKs join the entries of a list by their ``index``, and raise without one."""
+        numbered = [{"index": next(self._sources[choice]), **annotation} for annotation in annotations if annotation]
+        return self._chunk(choice, {"annotations": numbered})
 
     def _media(self, event: ev.Media, out: list[bytes]) -> None:
         delta = media.media_delta(event.media_type, event.data, event.url, wire.own_fields(event.extra))
