@@ -124,13 +124,13 @@ class TextBlock:
     def weighed(self, text: str, logprobs: list[Any]) -> None:
         """A delta with the probabilities of its tokens."""
         self._pieces.append(text)
-        self._logprobs = [*self._logprobs, *logprobs]
+        self._logprobs.extend(logprobs)
         fields = {**self._place, "logprobs": logprobs, "delta": text}
         self._emit.event(b"response.output_text.delta", fields)
 
     def annotate(self, annotation: Mapping[str, Any]) -> None:
         fields = {**self._place, "annotation_index": len(self._annotations), "annotation": annotation}
-        self._annotations = [*self._annotations, annotation]
+        self._annotations.append(annotation)
         self._emit.event(b"response.output_text.annotation.added", fields)
 
     def end(self) -> None:
