@@ -227,7 +227,7 @@ def test_reasoning_that_never_streamed_is_taken_from_the_done_item(read: Read) -
 
 def test_an_output_left_empty_at_the_end_takes_nothing_back(read: Read) -> None:
     events = read(CREATED, done(0, **message("kept")), completed(output=[]))
-    assert [piece.text for piece in assembled(events).choices[0].parts] == ["kept"]  # type: ignore[union-attr]
+    assert [piece.text for piece in assembled(events).choices[0].parts] == ["kept"]  # type: ignore[union-attr]  # a text
 
 
 def test_a_stream_that_only_says_its_end_is_read_from_there(read: Read) -> None:
@@ -402,7 +402,7 @@ def test_an_incomplete_reply_says_why(read: Read, reason: str, finish: str) -> N
     details = {"reason": reason}
     end = {"type": "response.incomplete", "response": {"id": "resp_1", "incomplete_details": details}}
     events = read(CREATED, done(0, **message("half")), end)
-    assert of(events, ev.ChoiceEnd) == [ev.ChoiceEnd(0, finish, extra={NAME: {"incomplete_details": details}})]  # type: ignore[arg-type]
+    assert of(events, ev.ChoiceEnd) == [ev.ChoiceEnd(0, finish, extra={NAME: {"incomplete_details": details}})]  # type: ignore[arg-type]  # a literal by the parameters
 
 
 def test_blocks_still_open_when_a_reply_is_cut_short_are_closed(read: Read) -> None:

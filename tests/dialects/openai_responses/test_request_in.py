@@ -224,7 +224,7 @@ def test_what_the_provider_ran_is_its_result_verbatim(asked: Asked, item: dict[s
 )
 def test_items_without_a_canonical_form_are_kept_on_their_side(asked: Asked, kind: str, role: str) -> None:
     item = {"type": kind, "id": "x", "payload": None}
-    assert asked(input=[item]).messages == (Message(role, (UnknownPart(NAME, item),)),)  # type: ignore[arg-type]
+    assert asked(input=[item]).messages == (Message(role, (UnknownPart(NAME, item),)),)  # type: ignore[arg-type]  # a literal by the parameters
 
 
 def test_a_search_for_tools_is_a_call_and_what_it_found_becomes_callable(asked: Asked) -> None:

@@ -109,7 +109,7 @@ def _is_hosted(tool: Tool, quirks: ResponsesQuirks) -> bool:
     return quirks.hosted_tools is None or wire.string(tool.data or {}, "type") in quirks.hosted_tools
 
 
-def wire_choice(choice: ToolChoice, tools: Sequence[Tool], quirks: ResponsesQuirks) -> str | Mapping[str, Any] | None:
+def wire_choice(choice: ToolChoice, tools: Sequence[Tool], quirks: ResponsesQuirks) -> str | Mapping[str, Any]:
     """The choice in the API's words; one that forces a tool not in ``tools`` becomes ``auto``."""
     by_name = {tool.name: tool for tool in tools}
     known = [by_name[name] for name in choice.names if name in by_name]
