@@ -10,7 +10,7 @@ them: what they found is said as ``annotations`` if it has URLs.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import count
 from typing import Any, assert_never
 
@@ -90,7 +90,7 @@ class ChatRenderer:
         self._calls: dict[int, int] = {}
         self._lengths: dict[int, int] = {}
         self._sources: dict[int, Iterator[int]] = defaultdict(count)
-        self._details: dict[int, int] = {}
+        self._entries: dict[tuple[int, str], int] = {}
 
     def keepalive(self) -> bytes:
         """A comment: all clients of this API skip it, and their timers see it."""
@@ -208,10 +208,10 @@ class ChatRenderer:
     def _say_details(
         self, choice: int, text: str, signature: Opaque | None, redacted: Opaque | None, out: list[bytes]
     ) -> None:
-        number = self._details.get(choice, 0)
+        number = self._entries.get((choice, "reasoning_details"), 0)
         entries = reasoning.details_for_client(text, signature, redacted, number)
         if entries:
-            self._details[choice] = number + 1
+            self._entries[choice, "reasoning_details"] = number + len(entries)
             out.append(self._chunk(choice, {"reasoning_details": entries}))
 
     def _start_call(self, event: ev.ToolCallStart, signature: Opaque | None, out: list[bytes]) -> None:
@@ -275,16 +275,24 @@ class ChatRenderer:
         if annotations:
             out.append(self._annotations(event.choice, annotations))
 
-    def _annotations(self, choice: int, annotations: Sequence[Mapping[str, Any] | None]) -> bytes:
-        """OpenAI's SDKs join the entries of a list by their ``index``, and raise without one."""
-        numbered = [{"index": next(self._sources[choice]), **annotation} for annotation in annotations if annotation]
-        return self._chunk(choice, {"annotations": numbered})
+    def _annotations(self, choice: int, annotations: Sequence[dict[str, Any] | None]) -> bytes:
+        entries = [annotation for annotation in annotations if annotation is not None]
+        return self._chunk(choice, {"annotations": self._numbered(choice, "annotations", entries)})
+
+    def _numbered(self, choice: int, field: str, entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """OpenAI's SDKs join the entries of any list in a delta by their ``index``, and raise without one."""
+        first = self._entries.get((choice, field), 0)
+        self._entries[choice, field] = first + len(entries)
+        return [{**entry, "index": first + number} for number, entry in enumerate(entries)]
 
     def _media(self, event: ev.Media, out: list[bytes]) -> None:
         delta = media.media_delta(event.media_type, event.data, event.url, wire.own_fields(event.extra))
-        if delta:
-            self._begin(event.choice, out)
-            out.append(self._chunk(event.choice, delta))
+        if not delta:
+            return
+        self._begin(event.choice, out)
+        if "images" in delta:
+            delta["images"] = self._numbered(event.choice, "images", delta["images"])
+        out.append(self._chunk(event.choice, delta))
 
     def _spoken(self, event: ev.Unknown, out: list[bytes]) -> None:
         piece: dict[str, Any] = msgspec.json.decode(event.data)
