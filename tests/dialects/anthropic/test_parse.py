@@ -262,6 +262,27 @@ def test_unknown_deltas_and_events_are_passed_on_raw(message: Write, block: Bloc
     assert found[3] == ev.Unknown("anthropic", json.dumps(later), "of_a_later_year")
 
 
+def test_a_delta_of_a_block_that_came_whole_is_passed_on_raw(message: Write, block: Block, read: Read) -> None:
+    result = {"type": "x_tool_result", "tool_use_id": "s", "content": "found"}
+    whole, delta, unknown = read(message(*block(0, result, _text("more"))))[:3]
+    assert whole == ev.ServerToolResult(0, "anthropic", "s", result, text="found")
+    assert isinstance(delta, ev.Unknown)
+    assert isinstance(unknown, ev.ChoiceEnd)
+
+
+def test_a_start_may_already_hold_content(message: Write, block: Block, read: Read) -> None:
+    stream = message(*block(1, _TEXT, _text("b"))).replace(
+        b'"content": []', b'"content": [{"type": "text", "text": "a"}]'
+    )
+    assert [event.text for event in read(stream) if isinstance(event, ev.TextDelta)] == ["a", "b"]
+
+
+def test_a_frame_that_has_not_ended_is_pending() -> None:
+    parser = DIALECT.parser()
+    parser.feed(b"event: ping\ndata: {}\n\nevent: pi")
+    assert parser.pending == len(b"event: pi")
+
+
 def test_bedrocks_metrics_ride_on_the_finish(message: Write, read: Read) -> None:
     metrics = b'"amazon-bedrock-invocationMetrics": {"inputTokenCount": 3}'
     stream = message().replace(b'{"type": "message_stop"}', b'{"type": "message_stop", ' + metrics + b"}")

@@ -354,6 +354,56 @@ def test_the_side_door_renames_the_model_and_passes_the_clients_headers() -> Non
     )
 
 
+def _history(*said: Wire) -> ClientCall:
+    body = {"model": "a", "max_tokens": 5, "messages": [{"role": "user", "content": "hi"}, *said]}
+    return ClientCall(json.dumps(body).encode())
+
+
+def test_what_other_providers_left_in_a_conversation_is_kept_from_this_one() -> None:
+    """A client that changes its model in mid-conversation sends on what the one before gave it."""
+    history = _history(
+        {
+            "role": "assistant",
+            "content": [
+                {"type": "thinking", "thinking": "theirs", "signature": "millstream.gemini.x"},
+                {"type": "thinking", "thinking": "unsigned", "signature": ""},
+                {"type": "thinking", "thinking": "own", "signature": "sig"},
+                {"type": "tool_use", "id": "functions.f:0", "name": "f", "input": {}},
+                {"type": "tool_use", "id": "c~ms~gemini~c2ln", "name": "f", "input": {}},
+            ],
+        },
+        {"role": "user", "content": [_result("functions.f:0"), _result("c~ms~gemini~c2ln")]},
+    )
+    rendered = DIALECT.forward_request(history, Target("b", AnthropicQuirks(), stream=False))
+    assert json.loads(rendered.body)["messages"][1:] == [
+        {
+            "role": "assistant",
+            "content": [
+                {"type": "thinking", "thinking": "own", "signature": "sig"},
+                {"type": "tool_use", "id": "functions_f_0", "name": "f", "input": {}},
+                {"type": "tool_use", "id": "c", "name": "f", "input": {}},
+            ],
+        },
+        {"role": "user", "content": [_result("functions_f_0"), _result("c")]},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("block", "quirks", "untouched"),
+    [
+        ({"type": "thinking", "thinking": "a", "signature": "sig"}, AnthropicQuirks(), True),
+        ({"type": "thinking", "thinking": "a", "signature": ""}, AnthropicQuirks(), False),
+        ({"type": "thinking", "thinking": "a", "signature": ""}, AnthropicQuirks(unsigned_thinking=True), True),
+        ({"type": "redacted_thinking", "data": "millstream.gemini.x"}, AnthropicQuirks(unsigned_thinking=True), False),
+        ({"type": "tool_use", "id": "toolu_1", "name": "f", "input": {}}, AnthropicQuirks(), True),
+    ],
+)
+def test_only_then_is_the_clients_body_touched(block: Wire, quirks: AnthropicQuirks, untouched: bool) -> None:
+    call = _history({"role": "assistant", "content": [block, _text("so")]})
+    body = json.loads(DIALECT.forward_request(call, Target("a", quirks, stream=False)).body)
+    assert (body == json.loads(call.body)) is untouched
+
+
 def test_a_count_goes_to_its_own_path() -> None:
     call = ClientCall(b'{"model": "a", "messages": []}')
     rendered = DIALECT.forward_count(call, Target("b", AnthropicQuirks()))

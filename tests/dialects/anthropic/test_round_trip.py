@@ -40,6 +40,7 @@ _USER_BLOCKS: dict[str, Wire] = {
     "text with nulls": {"type": "text", "text": "a", "citations": None, "cache_control": None},
     "image": {**_IMAGE, "cache_control": _CACHE},
     "image by url": {"type": "image", "source": {"type": "url", "url": "http://e.org/a.png"}},
+    "image with a later field": {"type": "image", "source": {"type": "url", "url": "http://e.org/a.png", "later": 1}},
     "image by file": {"type": "image", "source": {"type": "file", "file_id": "f"}},
     "transformed image": {**_IMAGE, "transformations": {"resize": "none"}},
     "pdf": {

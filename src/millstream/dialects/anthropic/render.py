@@ -34,7 +34,8 @@ _Start = ev.TextStart | ev.ReasoningStart | ev.ToolCallStart
 _Whole = ev.ServerToolResult | ev.Media | ev.UnknownBlock
 _Delta = ev.TextDelta | ev.ReasoningDelta | ev.ToolCallDelta
 _End = ev.TextEnd | ev.ReasoningEnd | ev.ToolCallEnd
-_BlockEvent = _Start | _Whole | _Delta | _End | ev.Citation
+_Inside = _Delta | _End | ev.Citation
+_BEGINS = (ev.TextStart, ev.ReasoningStart, ev.ToolCallStart, ev.ServerToolResult, ev.Media, ev.UnknownBlock)
 
 
 class AnthropicRenderer:
@@ -46,7 +47,7 @@ class AnthropicRenderer:
         self._live = _NOTHING_LIVE
         self._delta = b""
         self._custom = False
-        self._waiting: dict[int, list[_BlockEvent]] = {}
+        self._waiting: dict[int, tuple[_Start | _Whole, list[_Inside]]] = {}
         self._hidden: set[int] = set()
         self._written = 0
         self._called = False
@@ -61,10 +62,12 @@ class AnthropicRenderer:
     def render(self, events: Sequence[ev.Event]) -> bytes:
         out = self._out
         for position, event in enumerate(events):
-            if isinstance(event, ev.TextDelta | ev.ReasoningDelta):
+            if isinstance(event, ev.TextDelta):
                 piece = event.text
             elif isinstance(event, ev.ToolCallDelta):
                 piece = event.arguments
+            elif isinstance(event, ev.ReasoningDelta):
+                piece = event.text
             else:
                 self._other(event, events, position)
                 continue
@@ -102,21 +105,21 @@ class AnthropicRenderer:
         message = reply_out.message_object(message_id, model, event.usage, event.extra)
         self._write("message_start", {"type": "message_start", "message": message})
 
-    def _take(self, event: _BlockEvent, following: Iterable[ev.Event]) -> None:
+    def _take(self, event: _Start | _Whole | _Inside, following: Iterable[ev.Event]) -> None:
         """An event of a block: written if it is that block's turn, else kept until it is."""
         index = event.index
-        if isinstance(event, _Start | _Whole):
+        if isinstance(event, _BEGINS):
             if self._unsayable(event):
                 self._hidden.add(index)
             elif self._live == _NOTHING_LIVE:
                 self._begin(event, following)
             else:
-                self._waiting[index] = [event]
+                self._waiting[index] = (event, [])
         elif index == self._live:
             self._go_on(event)
             self._next()
         elif index not in self._hidden:
-            self._waiting[index].append(event)
+            self._waiting[index][1].append(event)
 
     def _unsayable(self, event: _Start | _Whole) -> bool:
         """Other choices than the first, unwanted thoughts, and what only another API has words for."""
@@ -135,9 +138,8 @@ class AnthropicRenderer:
         """The blocks whose turn has come: all that are complete, and the first that is not."""
         while self._waiting and self._live == _NOTHING_LIVE:
             index = next(iter(self._waiting))
-            first, *rest = self._waiting.pop(index)
-            if isinstance(first, _Start | _Whole):
-                self._begin(first, rest)
+            first, rest = self._waiting.pop(index)
+            self._begin(first, rest)
             for event in rest:
                 self._go_on(event)
 
@@ -184,7 +186,7 @@ class AnthropicRenderer:
             self._piece('{"' + CUSTOM_TOOL_INPUT + '":"')
             self._custom = True
 
-    def _go_on(self, event: _BlockEvent) -> None:
+    def _go_on(self, event: _Inside) -> None:
         """An event of the live block."""
         match event:
             case ev.TextDelta() | ev.ReasoningDelta():
@@ -204,7 +206,7 @@ class AnthropicRenderer:
             case ev.TextEnd():
                 self._close()
             case _:
-                return
+                assert_never(event)
 
     def _open_thinking(self, index: int, block: dict[str, Any]) -> None:
         self._open(index, block, "thinking_delta", "thinking")

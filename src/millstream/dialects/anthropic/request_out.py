@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +13,7 @@ from millstream.core.messages import Request, ResponseFormat, extra_of
 from millstream.dialects.anthropic.blocks_out import Block, PartsOut, own_fields
 from millstream.dialects.anthropic.models import is_adaptive
 from millstream.dialects.anthropic.quirks import AnthropicQuirks
-from millstream.dialects.anthropic.request_in import HEADERS, OUTPUT_FORMAT
+from millstream.dialects.anthropic.request_in import HEADERS, OUTPUT_FORMAT, parse_request
 from millstream.dialects.anthropic.schema import closed
 from millstream.dialects.anthropic.thinking import Thought, adaptive_thinking, budget_thinking, own_thinking
 from millstream.dialects.anthropic.tools import ToolsOut, unknown_tool_note
@@ -34,8 +35,29 @@ def render_request(request: Request, target: Target) -> UpstreamRequest:
 
 
 def forward_request(call: ClientCall, target: Target) -> UpstreamRequest:
-    """The side door: only the model is renamed."""
+    """The side door: only the model is renamed.
+
+    A conversation that other providers took part in holds what this API refuses: their signatures, thinking without
+    one, ids of other spellings. Such a request is translated, which leaves out just that.
+    """
+    if _holds_foreign(call.body, _quirks_of(target)):
+        return render_request(parse_request(call), target)
     return UpstreamRequest(MESSAGES, rename_model(call.body, target.model), headers_out(call.headers))
+
+
+_MARKED = b'"millstream.'
+_ODD_ID = re.compile(rb'"tool_use_id"\s*:\s*"[a-zA-Z0-9_-]*[^a-zA-Z0-9_"-]')
+_UNSIGNED = re.compile(rb'"signature"\s*:\s*""')
+
+
+def _holds_foreign(body: bytes, quirks: AnthropicQuirks) -> bool:
+    """Whether to look closer. Found by plain search, since bodies are large, and so now and then without need: the
+    detour is harmless."""
+    if b'"assistant"' not in body:
+        return False
+    if _MARKED in body or _ODD_ID.search(body) is not None:
+        return True
+    return not quirks.unsigned_thinking and _UNSIGNED.search(body) is not None
 
 
 def headers_out(given: Mapping[str, str]) -> dict[str, str]:
