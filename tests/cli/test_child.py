@@ -99,20 +99,22 @@ class _Terminal:
     """A process on a pseudo-terminal of its own, as a shell would run it."""
 
     def __init__(self, command: list[str]) -> None:
+        self._seen = b""
         self.pid, self._master = pty.fork()
         if self.pid == 0:
             os.execv(command[0], command)
 
     def expect(self, text: bytes) -> None:
-        seen = b""
-        while text not in seen:
-            seen += os.read(self._master, 1024)
+        """Reads up to and with ``text``."""
+        while text not in self._seen:
+            self._seen += os.read(self._master, 1024)
+        self._seen = self._seen.partition(text)[2]
 
     def type(self, keys: bytes) -> None:
         os.write(self._master, keys)
 
     def wait(self) -> int:
-        _, status = os.waitpid(self.pid, os.WUNTRACED)
+        _, status = os.waitpid(self.pid, 0)
         return status
 
     def close(self) -> None:
@@ -133,16 +135,39 @@ signal.pause()
     terminal.close()
 
 
+SHELL = """
+import os, signal, sys
+signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+job = os.fork()
+if job == 0:
+    os.setpgid(0, 0)
+    os.tcsetpgrp(0, os.getpid())
+    signal.signal(signal.SIGTTOU, signal.SIG_DFL)
+    os.execv(sys.argv[1], sys.argv[1:])
+_, status = os.waitpid(job, os.WUNTRACED)
+assert os.WIFSTOPPED(status)
+os.tcsetpgrp(0, os.getpgrp())
+os.tcsetpgrp(0, job)
+os.killpg(job, signal.SIGCONT)
+_, status = os.waitpid(job, os.WUNTRACED)
+assert not os.WIFSTOPPED(status), "stopped twice for one Ctrl-Z"
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+"""What a shell does with a job that is stopped and then called back by ``fg``."""
+
+
 @pytest.mark.parametrize("how", ["by itself", "by the keyboard"])
 def test_a_child_that_stops_gives_the_terminal_back_and_goes_on_with_us(how: str) -> None:
-    stop = "os.kill(os.getpid(), signal.SIGSTOP)" if how == "by itself" else "sys.stdin.readline()"
-    script = f"import os, signal, sys; print('ready', flush=True); {stop}; sys.exit(4)"
-    terminal = _Terminal(_in_between(script))
+    stop = "os.kill(os.getpid(), signal.SIGSTOP)" if how == "by itself" else "signal.pause()"
+    script = f"""
+import os, signal, sys
+signal.signal(signal.SIGCONT, lambda *_: sys.exit(4))
+print("ready", flush=True)
+{stop}
+"""
+    terminal = _Terminal([sys.executable, "-c", SHELL, *_in_between(script)])
     terminal.expect(b"ready")
     if how == "by the keyboard":
         terminal.type(b"\x1a")
-    assert os.WIFSTOPPED(terminal.wait())
-    os.killpg(terminal.pid, signal.SIGCONT)
-    terminal.type(b"\n")
     assert os.waitstatus_to_exitcode(terminal.wait()) == 4
     terminal.close()

@@ -63,7 +63,11 @@ def _wait(pid: int) -> int:
         _, status = os.waitpid(pid, os.WUNTRACED)
         if not os.WIFSTOPPED(status):
             return os.waitstatus_to_exitcode(status)
-        if _in_foreground():
+        # The keyboard stops both of us at once: by the time we run again, the shell may have called both back.
+        changed, status = os.waitpid(pid, os.WNOHANG | os.WCONTINUED)
+        if changed and not os.WIFCONTINUED(status):
+            return os.waitstatus_to_exitcode(status)
+        if not changed and _in_foreground():
             os.kill(os.getpid(), signal.SIGSTOP)
             os.kill(pid, signal.SIGCONT)
 
