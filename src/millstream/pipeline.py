@@ -21,7 +21,7 @@ from functools import cached_property
 from typing import Protocol
 
 from millstream.core.assemble import Assembler
-from millstream.core.errors import Kind, MillstreamError, PolicyRefusal, UpstreamFault
+from millstream.core.errors import ClientFault, Kind, MillstreamError, PolicyRefusal, UpstreamFault
 from millstream.core.events import Event, Fault, MessageStart
 from millstream.core.grammar import Grammar, State
 from millstream.core.messages import Request, Usage
@@ -296,7 +296,14 @@ class Exchange:
         return provider.dialect.render_request(self.request, target)
 
     def _reply_context(self) -> ReplyContext:
-        return ReplyContext(self.record.id, self._began_at, self.request, self._start_left, self._start)
+        return ReplyContext(self.record.id, self._began_at, self._understood(), self._start_left, self._start)
+
+    def _understood(self) -> Request:
+        """The client's request, or what is certain of it: at the side door only its upstream need understand it."""
+        try:
+            return self.request
+        except ClientFault:
+            return Request(self._dialect.name, self.record.model, (), stream=self.record.stream)
 
     def _note(self, relay: Relay) -> None:
         self.record.usage = relay.watch.usage

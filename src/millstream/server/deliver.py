@@ -113,7 +113,9 @@ class Delivery:
         receiving = asyncio.ensure_future(self._receive())
         try:
             while True:
-                await asyncio.wait({receiving}, timeout=self._until_due())
+                # The head may leave meanwhile, after which silences are shorter.
+                timeout = min(self._until_due(), self._pulse.heartbeat)
+                await asyncio.wait({receiving}, timeout=timeout)
                 if not receiving.done():
                     await self._tick()
                 elif receiving.result()["type"] == "http.disconnect":
