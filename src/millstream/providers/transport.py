@@ -7,6 +7,7 @@ and nowhere else.
 from __future__ import annotations
 
 import asyncio
+import io
 import ipaddress
 import os
 import ssl
@@ -20,6 +21,9 @@ from millstream.core.errors import Kind, UpstreamFault
 from millstream.dialects.base import Headers, UpstreamRequest
 
 _POOL_KEEPALIVE_S: Final = 30.0
+_ONE_WRITE_BYTES: Final = 1024 * 1024
+"""A body up to this size is written at once, a larger one in pieces between which other streams go on."""
+
 _HOP_HEADERS: Final = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length", "content-encoding"})
 
 
@@ -117,10 +121,11 @@ class HttpTransport:
         """
         accept = "text/event-stream, application/json" if stream else "application/json"
         headers = {"accept": accept, **self._headers, **request.headers}
+        body = request.body if len(request.body) <= _ONE_WRITE_BYTES else io.BytesIO(request.body)
         try:
             async with asyncio.timeout(self._waits.head):
                 response = await self._pool().post(
-                    self._base_url + request.path, data=request.body, headers=headers, allow_redirects=False
+                    self._base_url + request.path, data=body, headers=headers, allow_redirects=False
                 )
         except aiohttp.ConnectionTimeoutError as error:
             wait = self._waits.connect
