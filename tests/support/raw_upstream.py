@@ -33,8 +33,9 @@ class Call:
         self._open = True
 
     async def send(self, data: bytes) -> None:
-        """``data`` as one chunk."""
-        await self._write(chunk(data))
+        """``data`` as one chunk. Nothing gives none: an empty chunk would be the end."""
+        if data:
+            await self._write(chunk(data))
 
     async def end(self) -> None:
         """A clean end of the body."""

@@ -1,4 +1,4 @@
-"""A whole gateway in a thread of the caller's own process: the real server on a real socket, with its inside in reach."""
+"""A whole gateway in a thread of this process: the real server on a real socket, with its inside in reach."""
 
 from __future__ import annotations
 
