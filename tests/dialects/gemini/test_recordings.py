@@ -12,6 +12,7 @@ from millstream.core import events as ev
 from millstream.core.errors import Kind, UpstreamFault
 from millstream.core.grammar import Grammar
 from millstream.dialects.gemini import DIALECT
+from millstream.testing.dialect import check_dialect
 
 Read = Callable[..., list[ev.Event]]
 
@@ -28,6 +29,11 @@ def test_a_stream_gives_the_same_legal_events_however_its_bytes_are_split(stream
     assert read(streamed.body, size=1) == events
     assert read(streamed.body, seed=1) == events
     assert read(streamed.body, seed=2) == events
+
+
+def test_a_stream_passes_the_check_that_every_dialect_passes(streamed: Any) -> None:
+    if streamed.name not in EVERY_CHUNK_ENDS:
+        check_dialect(DIALECT, streamed.body, seeds=2)
 
 
 def test_a_stream_cut_after_any_frame_ends_in_a_fault(streamed: Any, read: Read) -> None:
