@@ -55,7 +55,7 @@ class Answer:
         self._voice: _Voice = ""
         self._block = -1
         self._heard: list[str] = []
-        self._details: list[Mapping[str, Any]] = []
+        self._details = reasoning.Details()
         self._logprobs: list[Mapping[str, Any]] = []
         self._citations: list[CitationPart] = []
         self._cited: set[str] = set()
@@ -63,14 +63,11 @@ class Answer:
 
     def take(self, choice: wire.Choice, events: list[ev.Event]) -> None:
         """Raises ``UpstreamFault`` where the choice says that it failed."""
-        delta = choice.delta if choice.delta is not None else choice.message
+        delta = choice.delta
+        if delta is None:
+            delta = choice.message
         if delta is not None:
-            logprobs = choice.logprobs
-            if self._voice == "text" and type(delta.content) is str and not logprobs and _says_only_text(delta):
-                if delta.content:
-                    events.append(ev.TextDelta(self._block, delta.content))
-            else:
-                self._delta(delta, logprobs, events)
+            self._delta(delta, choice.logprobs, events)
         if choice.finish_reason:
             self._finish(choice, events)
 
@@ -86,50 +83,68 @@ class Answer:
         self.close(events)
 
     def _delta(self, delta: wire.Delta, logprobs: object, events: list[ev.Event]) -> None:
-        given = logprobs if isinstance(logprobs, dict) and any(logprobs.values()) else None
-        self._think(delta, events)
+        thought = delta.reasoning_content or delta.reasoning
+        if thought and self._voice == "reasoning" and not delta.reasoning_details:
+            self._heard.append(thought)
+            events.append(ev.ReasoningDelta(self._block, thought))
+        elif thought or delta.reasoning_details:
+            self._think(thought or "", delta.reasoning_details, events)
+        given = logprobs if logprobs and isinstance(logprobs, dict) and any(logprobs.values()) else None
         content = delta.content
-        if isinstance(content, list):
-            for part in content:
-                self._part(part, events)
-        elif content:
-            self._speak("text", content, given, events)
-        if delta.refusal:
-            self._speak("refusal", delta.refusal, given, events)
+        if content:
+            if type(content) is str and self._voice == "text" and given is None:
+                events.append(ev.TextDelta(self._block, content))
+            else:
+                self._say(content, given, events)
+        if delta.refusal or delta.annotations or delta.images or delta.audio or delta.function_call is not None:
+            self._seldom(delta, given, events)
         if given is not None and not content and not delta.refusal:
             self._odd_logprobs(given, events)
-        if delta.images or delta.audio:
-            self._media(delta, events)
-        if delta.annotations:
-            self._annotate(delta.annotations, events)
         if delta.tool_calls:
             self._hush(events)
             for call in delta.tool_calls:
                 self._calls.take(call, events)
+
+    def _say(self, content: str | list[Any], logprobs: Mapping[str, Any] | None, events: list[ev.Event]) -> None:
+        if isinstance(content, str):
+            self._speak("text", content, logprobs, events)
+            return
+        for part in content:
+            self._part(part, events)
+
+    def _seldom(self, delta: wire.Delta, logprobs: Mapping[str, Any] | None, events: list[ev.Event]) -> None:
+        if delta.refusal:
+            self._speak("refusal", delta.refusal, logprobs, events)
+        if delta.images or delta.audio:
+            self._media(delta, events)
+        if delta.annotations:
+            self._annotate(delta.annotations, events)
         if delta.function_call is not None:
+            self._hush(events)
             self._calls.take_legacy(delta.function_call, events)
 
-    def _think(self, delta: wire.Delta, events: list[ev.Event]) -> None:
+    def _think(self, text: str, details: list[Any] | None, events: list[ev.Event]) -> None:
         """Two fields of one delta that say the same are heard once."""
-        text = delta.reasoning_content or delta.reasoning or ""
-        details = [entry for entry in delta.reasoning_details or () if isinstance(entry, dict)]
-        if details and not text:
-            text = "".join(reasoning.text_of(entry) for entry in details)
-            if self._voice == "reasoning" and text == "".join(self._heard) and any(map(reasoning.is_sealed, details)):
+        entries = [entry for entry in details if isinstance(entry, dict)] if details else []
+        if entries and not text:
+            text = "".join(reasoning.text_of(entry) for entry in entries)
+            if self._voice == "reasoning" and text and text == "".join(self._heard):
                 # A gateway that repeats the whole thought beside its signature.
-                details = [wire.without(entry, ("text", "summary")) for entry in details]
+                entries = [wire.without(entry, ("text", "summary")) for entry in entries]
                 text = ""
         if text:
-            self._begin("reasoning", events)
+            if self._voice != "reasoning":
+                self._begin("reasoning", events)
             self._heard.append(text)
             events.append(ev.ReasoningDelta(self._block, text))
-        if details:
-            self._keep(details, events)
+        if entries:
+            self._keep(entries, events)
 
     def _keep(self, details: list[dict[str, Any]], events: list[ev.Event]) -> None:
         """Entries belong to the thought that is open. Without one, they are hidden thinking by themselves."""
         if self._voice == "reasoning":
-            self._details.extend(details)
+            for entry in details:
+                self._details.add(entry)
         elif (redacted := reasoning.seal(details)) is not None:
             self._hush(events)
             block = next(self._indexes)
@@ -226,8 +241,7 @@ class Answer:
         voice, self._voice = self._voice, ""
         if voice == "reasoning":
             extra = own_extra(wire.NAME, {"logprobs": _merged(self._logprobs)} if self._logprobs else {})
-            events.append(ev.ReasoningEnd(self._block, reasoning.seal(self._details), extra))
-            self._details.clear()
+            events.append(ev.ReasoningEnd(self._block, self._details.seal(), extra))
             self._logprobs.clear()
         elif voice:
             if self._citations and voice == "text":
@@ -242,20 +256,6 @@ class Answer:
     def end(self) -> ev.ChoiceEnd:
         """After ``close``."""
         return choice_end(self.number, self.finish_reason or "", self._stopped_at, called=self._calls.begun)
-
-
-def _says_only_text(delta: wire.Delta) -> bool:
-    return not (
-        delta.reasoning_content
-        or delta.reasoning
-        or delta.tool_calls
-        or delta.refusal
-        or delta.reasoning_details
-        or delta.annotations
-        or delta.images
-        or delta.audio
-        or delta.function_call
-    )
 
 
 def _merged(pieces: list[Mapping[str, Any]]) -> dict[str, Any]:

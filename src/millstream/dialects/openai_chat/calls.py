@@ -68,6 +68,11 @@ class Calls:
     def take(self, delta: wire.ToolCall, events: list[ev.Event]) -> None:
         """A piece of a call, or a whole one."""
         function, custom = delta.function, delta.custom
+        if delta.index is not None and function is not None and not (delta.id or function.name or custom):
+            call = self._by_key.get(delta.index)
+            if call is not None and call.block >= 0:
+                self._grow(call, "", _text(function.arguments), events)
+                return
         name, text = "", ""
         if function is not None:
             name, text = function.name or "", _text(function.arguments)

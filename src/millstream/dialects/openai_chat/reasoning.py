@@ -33,38 +33,56 @@ def is_sealed(entry: Mapping[str, Any]) -> bool:
     return bool(wire.string(entry, "signature") or wire.string(entry, "data"))
 
 
-def joined(entries: Iterable[Mapping[str, Any]]) -> list[Entry]:
-    """The pieces of a stream as whole entries: neighbours of one type, index and id belong together. What is encrypted
-    comes in one piece."""
-    whole: list[Entry] = []
-    for entry in entries:
-        last = whole[-1] if whole else None
+class Details:
+    """The entries of one thought, from the pieces in which a stream brings them: neighbours of one type, index and id
+    are one entry. What is encrypted comes in one piece."""
+
+    __slots__ = ("_entries", "_texts")
+
+    def __init__(self) -> None:
+        self._entries: list[Entry] = []
+        self._texts: list[list[str]] = []
+
+    def add(self, entry: Mapping[str, Any]) -> None:
+        last = self._entries[-1] if self._entries else None
         if last is None or not _continues(last, entry):
-            whole.append(dict(entry))
-            continue
+            text = text_of(entry)
+            self._entries.append(wire.without(entry, _TEXT_FIELDS.values()) if text else dict(entry))
+            self._texts.append([text] if text else [])
+            return
         for name, value in entry.items():
-            if name in ("text", "summary") and isinstance(value, str):
-                last[name] = wire.string(last, name) + value
-            elif value not in (None, ""):
+            if name in ("text", "summary"):
+                self._texts[-1].append(value or "")
+            elif value and last.get(name) != value:
                 last[name] = value
-    return whole
 
-
-def _continues(last: Mapping[str, Any], entry: Mapping[str, Any]) -> bool:
-    if entry.get("type") == _ENCRYPTED or any(last.get(name) != entry.get(name) for name in ("type", "index")):
-        return False
-    return not last.get("id") or not entry.get("id") or bool(last["id"] == entry["id"])
+    def seal(self) -> Opaque | None:
+        """The value that gives the entries back, and nothing of them is left here. None if there is nothing in them but
+        readable text. Where only one has text, that is the text of the thought itself and is left out."""
+        entries, texts = self._entries, self._texts
+        self._entries, self._texts = [], []
+        if not any(is_sealed(entry) for entry in entries):
+            return None
+        if sum(1 for pieces in texts if pieces) > 1:
+            for entry, pieces in zip(entries, texts, strict=True):
+                if pieces:
+                    entry[_TEXT_FIELDS[entry["type"]]] = "".join(pieces)
+        return Opaque(wire.NAME, wire.json_text(entries))
 
 
 def seal(entries: Iterable[Mapping[str, Any]]) -> Opaque | None:
-    """The pieces of one block as its signature; None if there is nothing in them but readable text."""
-    whole = joined(entries)
-    if not any(is_sealed(entry) for entry in whole):
-        return None
-    readable = [entry for entry in whole if text_of(entry)]
-    if len(readable) == 1:
-        del readable[0][_TEXT_FIELDS[readable[0]["type"]]]
-    return Opaque(wire.NAME, wire.json_text(whole))
+    """Whole entries as one value."""
+    details = Details()
+    for entry in entries:
+        details.add(entry)
+    return details.seal()
+
+
+def _continues(last: Mapping[str, Any], entry: Mapping[str, Any]) -> bool:
+    kind = entry.get("type")
+    if kind == _ENCRYPTED or last.get("type") != kind or last.get("index") != entry.get("index"):
+        return False
+    return not last.get("id") or not entry.get("id") or bool(last["id"] == entry["id"])
 
 
 def unseal(opaque: Opaque, text: str) -> list[Entry]:

@@ -36,15 +36,16 @@ def usage_in(data: Mapping[str, Any]) -> Usage:
     total = wire.integer(data, "total_tokens")
     if reasoning and (total == prompt + completion + reasoning or reasoning > completion):
         completion += reasoning
-    cached = (read or 0) + (written or 0)
-    if cached > prompt and total is not None and total >= prompt + completion + cached:
-        prompt += cached
-    elif cached > prompt:
-        read, written = read and min(read, prompt), written and min(written, max(prompt - (read or 0), 0))
     extra = wire.without(data, _COUNTED | {_PROMPT, _COMPLETION})
     for name, parts in ((_PROMPT, prompt_parts), (_COMPLETION, completion_parts)):
         if left := wire.without(parts, _COUNTED_PARTS):
             extra[name] = left
+    cached = (read or 0) + (written or 0)
+    if cached > prompt and total is not None and total >= prompt + completion + cached:
+        prompt += cached
+    elif cached > prompt:
+        extra[_PROMPT] = {**extra.get(_PROMPT, {}), "cached_tokens": read}
+        read, written = read and min(read, prompt), written and min(written, max(prompt - (read or 0), 0))
     return Usage(prompt, completion, read, written, reasoning, own_extra(wire.NAME, extra))
 
 
