@@ -19,7 +19,7 @@ from typing import Literal
 import msgspec
 
 from millstream import config
-from millstream.cli import gateway
+from millstream.cli import embedded, gateway
 from millstream.config import Config
 from millstream.providers.catalog import Provider
 
@@ -143,13 +143,20 @@ def port(tree: Config, fingerprint: str) -> Check:
     return Check("gateway", url, "ok", "free")
 
 
-def embedded(*, needed: bool) -> Check:
-    """The library that runs a model in this process; ``needed`` where the default model is one."""
-    try:
-        return Check("model", "xllamacpp", "ok", importlib.metadata.version("xllamacpp"))
-    except importlib.metadata.PackageNotFoundError:
-        fix = 'pip install "millstream[embedded]", or set the key of a provider'
-        return Check("model", "xllamacpp", "broken" if needed else "absent", "not installed", fix)
+def model_in_process(tree: Config, *, needed: bool) -> list[Check]:
+    """The embedded model's library and file; ``needed`` where it is the default model."""
+    if not embedded.is_installed():
+        fix = f"{embedded.INSTALL}, or set the key of a provider"
+        return [Check("model", "xllamacpp", "broken" if needed else "absent", "not installed", fix)]
+    found = [Check("model", "xllamacpp", "ok", importlib.metadata.version("xllamacpp"))]
+    file = embedded.file(tree)
+    if file is not None:
+        return [*found, Check("model", "model file", "ok", f"{file} ({file.stat().st_size // 10**6} MB)")]
+    if tree.embedded.model is not None:
+        fix = "embedded.model must name a GGUF file"
+        return [*found, Check("model", "model file", "broken", f"{tree.embedded.model} is not there", fix)]
+    fix = "millstream serve fetches it once"
+    return [*found, Check("model", "model file", "warning" if needed else "absent", "not fetched yet", fix)]
 
 
 def answer(url: str, model: str, key: str | None) -> Check:

@@ -50,7 +50,7 @@ def doctor(
 
 
 def _about_gateway(tree: Config, file: Path | None, flags: list[str], *, offline: bool) -> list[Check]:
-    from millstream.cli import checks
+    from millstream.cli import checks, embedded
     from millstream.cli.known import known
     from millstream.config import ConfigError
 
@@ -58,13 +58,11 @@ def _about_gateway(tree: Config, file: Path | None, flags: list[str], *, offline
         names = known(tree, os.environ)
     except ConfigError as error:
         return [checks.Check("settings", "names", "broken", str(error), "mend the setting it names")]
-    in_process = names.providers[names.default.provider].kind == "embedded"
-    found = [
-        *checks.keys(names.providers),
-        checks.port(tree, names.fingerprint),
-        checks.embedded(needed=in_process),
-    ]
-    if not offline and not any(check.status == "broken" for check in found):
+    needed = embedded.is_default(names)
+    about_model = checks.model_in_process(tree, needed=needed)
+    found = [*checks.keys(names.providers), checks.port(tree, names.fingerprint), *about_model]
+    answers = not needed or embedded.file(tree) is not None
+    if not offline and answers and not any(check.status == "broken" for check in found):
         found.append(_answer(tree, names, file, flags))
     return found
 

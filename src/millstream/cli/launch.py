@@ -61,7 +61,7 @@ def claude(
     ] = None,
 ) -> int:
     """Run Claude Code on any model. What follows -- are its own arguments; its exit status is ours."""
-    from millstream.cli import agents, child, gateway
+    from millstream.cli import agents, child, embedded, gateway
     from millstream.cli.known import known
     from millstream.core.errors import ClientFault
 
@@ -73,6 +73,7 @@ def claude(
         models = agents.claude_models(names.routes, names.providers, model)
     except ClientFault as error:
         raise TyperException(f"--model: {error}") from error
+    embedded.prepare(tree, names, model or names.routes.default)
     with (
         child.leaving_on_signals(),
         gateway.found_or_started(tree, names.fingerprint, config, flags, _tell) as url,

@@ -52,7 +52,7 @@ def serve(
     ] = False,
 ) -> int:
     """Start the gateway and serve until Ctrl-C."""
-    from millstream.cli import gateway
+    from millstream.cli import embedded, gateway
     from millstream.cli.known import known
     from millstream.server import run
 
@@ -65,6 +65,11 @@ def serve(
         unknown_model=unknown_model,
     )
     names = known(tree, os.environ)
+    try:
+        embedded.prepare(tree, names, names.routes.default)
+    except embedded.ModelMissing as error:
+        # Other providers' models can be asked for by name all the same.
+        sys.stderr.write(f"millstream: {error.message}\n")
     if until_eof:
         threading.Thread(target=_stop_at_eof, daemon=True).start()
 
