@@ -85,7 +85,7 @@ class Record:
 
     id: str
     dialect: str
-    model: str
+    model: str = ""
     route: Route | None = None
     stream: bool = False
     tries: int = 0
@@ -99,10 +99,14 @@ class Record:
 class Exchange:
     """One client request on its way through. After it is made: ``stream`` or ``whole``, once."""
 
-    def __init__(self, gateway: Gateway, client: Dialect, call: ClientCall) -> None:
-        """Routes and translates ``call``. Raises ``ClientFault`` or ``PolicyRefusal``."""
+    def __init__(self, gateway: Gateway, client: Dialect, call: ClientCall, record: Record) -> None:
+        """Routes and translates ``call``, noting in ``record`` what becomes known.
+
+        Raises ``ClientFault`` or ``PolicyRefusal``.
+        """
         envelope = client.peek(call)
-        self.record = Record(gateway.new_id(), client.name, envelope.model, stream=envelope.stream)
+        self.record = record
+        record.model, record.stream = envelope.model, envelope.stream
         self._gateway = gateway
         self._dialect = client
         self._call = call
@@ -217,7 +221,7 @@ class Exchange:
             await client.write(out)
 
     async def _step(self, reply: Reply, relay: Relay) -> bytes:
-        if _is_whole(reply):
+        if self._is_whole(reply):
             return await self._take_whole(reply, relay)
         try:
             data = await reply.read()
@@ -277,14 +281,23 @@ class Exchange:
             reply.close()
         raise self._upstream.provider.dialect.parse_error(reply.status, reply.headers, body)
 
+    @property
+    def stream_type(self) -> str:
+        """The content type of the streamed response."""
+        return self._dialect.stream_type(self._call)
+
+    def _is_whole(self, reply: Reply) -> bool:
+        """An upstream that was asked for a stream sent JSON, where JSON is not the very form of the stream."""
+        is_json = reply.headers.get("content-type", "").startswith("application/json")
+        return is_json and not (self._same_dialect and self.stream_type == "application/json")
+
     def _relay(self) -> Relay:
-        parser = self._upstream.provider.dialect.parser()
+        upstream = self._upstream.provider.dialect
+        if self._same_dialect and not self._start_left:
+            return SideDoor(upstream.parser, lambda: self.renderer)
         if self._start_left:
             self.__dict__.pop("renderer", None)
-            return HubRelay(parser, self.renderer, self._upstream_request.stop)
-        if self._same_dialect:
-            return SideDoor(parser, lambda: self.renderer)
-        return HubRelay(parser, self.renderer, self._upstream_request.stop)
+        return HubRelay(upstream.parser(), self.renderer, self._upstream_request.stop)
 
     def _translate(self, model: str) -> UpstreamRequest:
         provider = self._upstream.provider
@@ -364,10 +377,6 @@ def _usable(upstream: Upstream) -> Upstream:
         message = f"provider {provider.name} has no key here: set {provider.key_env} where the gateway runs"
         raise PolicyRefusal(message, Kind.PERMISSION)
     return upstream
-
-
-def _is_whole(reply: Reply) -> bool:
-    return reply.headers.get("content-type", "").startswith("application/json")
 
 
 async def _drain(reply: Reply) -> None:

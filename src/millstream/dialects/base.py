@@ -16,6 +16,10 @@ Headers = Mapping[str, str]
 """Header names in lower case."""
 
 
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What decoding a body may raise: it is no JSON, no UTF-8, or nested deeper than Python's stack."""
+
+
 class Quirks(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How one provider departs from its dialect. Each dialect extends this with what its providers need;
     a catalog row sets it by name, and a name that no field has is an error."""
@@ -128,6 +132,10 @@ class Dialect(Protocol):
     quirks: type[Quirks]
     stream_content_type: str
 
+    def stream_type(self, call: ClientCall) -> str:
+        """The content type of a stream for this call; ``stream_content_type`` unless the API lets clients choose."""
+        ...
+
     def peek(self, call: ClientCall) -> Envelope:
         """Model and streaming, read cheaply. Raises ``ClientFault`` that names the field."""
         ...
@@ -183,7 +191,7 @@ def peek_body(call: ClientCall) -> Envelope:
         return msgspec.json.decode(call.body, type=Envelope)
     except msgspec.ValidationError as error:
         raise ClientFault(str(error)) from error
-    except msgspec.MsgspecError as error:
+    except _UNREADABLE as error:
         raise ClientFault(f"the request body is not valid JSON: {error}") from error
 
 
@@ -191,7 +199,7 @@ def rename_model(body: bytes, model: str) -> bytes:
     """``body`` with its top-level ``model`` replaced and every other byte of every other field kept."""
     try:
         fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-    except msgspec.MsgspecError as error:
+    except _UNREADABLE as error:
         raise ClientFault(f"the request body is not a JSON object: {error}") from error
     fields["model"] = msgspec.Raw(msgspec.json.encode(model))
     return msgspec.json.encode(fields)

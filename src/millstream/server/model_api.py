@@ -76,14 +76,13 @@ class _Turn:
         self._dialect = dialect
         self._delivery = delivery
         self._began = gateway.now()
-        self._record = Record(gateway.new_id(), dialect.name, "")
+        self._record = Record(gateway.new_id(), dialect.name)
         self._status = 200
 
     async def serve(self, read_call: Callable[[bytes], ClientCall], reading: Awaitable[bytes]) -> None:
         end: End = "failed"
         try:
-            exchange = Exchange(self._gateway, self._dialect, read_call(await reading))
-            self._record = exchange.record
+            exchange = Exchange(self._gateway, self._dialect, read_call(await reading), self._record)
             await (self._stream(exchange) if exchange.record.stream else self._whole(exchange))
             end = "finished" if self._record.error is None else "failed"
         except MillstreamError as error:
@@ -96,7 +95,7 @@ class _Turn:
             self._log(end)
 
     async def _stream(self, exchange: Exchange) -> None:
-        content_type = {"content-type": self._dialect.stream_content_type}
+        content_type = {"content-type": exchange.stream_type}
         self._delivery.streams(
             lambda: encode_headers({**content_type, **_STREAM_HEADERS, **exchange.response_headers}),
             lambda: exchange.renderer.keepalive(),

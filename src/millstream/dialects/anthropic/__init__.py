@@ -41,6 +41,9 @@ class AnthropicDialect:
     quirks: type[Quirks] = AnthropicQuirks
     stream_content_type: str = "text/event-stream; charset=utf-8"
 
+    def stream_type(self, call: ClientCall) -> str:
+        return self.stream_content_type
+
     def peek(self, call: ClientCall) -> Envelope:
         return request_in.peek(call)
 

@@ -44,6 +44,9 @@ class GeminiDialect:
     quirks: type[Quirks] = GeminiQuirks
     stream_content_type: str = "text/event-stream"
 
+    def stream_type(self, call: ClientCall) -> str:
+        return "application/json" if request_in.asks_for_array(call) else self.stream_content_type
+
     def peek(self, call: ClientCall) -> Envelope:
         return Envelope(request_in.model_of(call), bool(call.stream))
 

@@ -38,6 +38,9 @@ class _OpenAIChat:
     quirks: type[Quirks] = OpenAIChatQuirks
     stream_content_type: str = "text/event-stream"
 
+    def stream_type(self, call: ClientCall) -> str:
+        return self.stream_content_type
+
     def peek(self, call: ClientCall) -> Envelope:
         return request_in.peek(call)
 

@@ -45,6 +45,9 @@ class OpenAIResponses:
     quirks: type[Quirks] = ResponsesQuirks
     stream_content_type = "text/event-stream; charset=utf-8"
 
+    def stream_type(self, call: ClientCall) -> str:
+        return self.stream_content_type
+
     def peek(self, call: ClientCall) -> Envelope:
         return peek_body(call)
 
