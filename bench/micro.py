@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import gc
 import pkgutil
+import re
 import statistics
 import sys
 import time
@@ -34,6 +35,7 @@ PIECES = (" the", " river", " turns", ' a "wheel"', ",\n", " and", " grinds", " 
 BATCHES = (1, 16)
 KINDS = ("text", "reasoning", "tool")
 T = TypeVar("T")
+_FRAME = re.compile(rb".+?\r?\n\r?\n", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ def _context(dialect: Dialect) -> ReplyContext:
 
 def _stream(upstream: Dialect, kind: str, deltas: int, batch: int) -> Stream:
     wire = upstream.renderer(_context(upstream)).render(list(_reply(kind, deltas)))
-    frames = [frame + b"\n\n" for frame in wire.split(b"\n\n") if frame]
+    frames = _FRAME.findall(wire)
     reads = [b"".join(frames[at : at + batch]) for at in range(0, len(frames), batch)]
     parser = upstream.parser()
     events = [parser.feed(read) for read in reads]
@@ -146,7 +148,7 @@ def _row(client: Dialect, stream: Stream, deltas: int, batch: int, runs: int) ->
         "check": on_events(lambda: Grammar().advance),
     }
     if client is upstream:
-        stages["all"] = timed(lambda: SideDoor(upstream.parser(), lambda: client.renderer(_context(client))).feed)
+        stages["all"] = timed(lambda: SideDoor(upstream.parser, lambda: client.renderer(_context(client))).feed)
     else:
         stages["render"] = on_events(lambda: client.renderer(_context(client)).render)
         stages["all"] = timed(lambda: HubRelay(upstream.parser(), client.renderer(_context(client))).feed)

@@ -14,6 +14,7 @@ from millstream.core import events as ev
 from millstream.core.assemble import error_of
 from millstream.core.errors import GatewayBug, Kind, MillstreamError, UpstreamFault
 from millstream.core.grammar import Grammar, GrammarError, State
+from millstream.core.sse import FRAME_END
 from millstream.core.stops import StopSequences
 from millstream.dialects.base import Parser, Renderer
 
@@ -139,22 +140,35 @@ class SideDoor(_Watched):
     The client's renderer is only made where the upstream could not say itself how it ended.
     """
 
-    def __init__(self, parser: Parser, renderer: Callable[[], Renderer]) -> None:
-        super().__init__(parser)
+    def __init__(self, new_parser: Callable[[], Parser], renderer: Callable[[], Renderer]) -> None:
+        super().__init__(new_parser())
+        self._new_parser = new_parser
         self._renderer = renderer
         self._held: list[bytes] = []
         self._held_size = 0
         self._blind = False
 
     def feed(self, data: bytes) -> bytes:
-        faults = [event for event in self._parsed(data) if isinstance(event, ev.Fault)]
-        self.done = self.error is not None
-        if self.error is not None and not self.error.content_sent:
-            return b""
-        whole = self._whole_frames(data)
-        if faults and faults[0].kind in _UNSAID_BY_UPSTREAM:
-            return whole[: _last_frame_start(whole)] + self._renderer().render(faults)
-        return whole
+        self._parsed(data)
+        if self.error is None:
+            return self._whole_frames(data)
+        self.done = True
+        fault = self.watch.fault
+        return self._up_to(fault, b"".join([*self._held, data])) if fault and self.error.content_sent else b""
+
+    def _up_to(self, fault: ev.Fault, data: bytes) -> bytes:
+        """``data`` to the frame that ended the reply: with it if it says so itself, else with our words in its place.
+
+        The parser does not tell where in ``data`` it stopped; the frame that gives another one the same fault is it.
+        """
+        start = end = 0
+        for found in FRAME_END.finditer(data):
+            start, end = end, found.end()
+            if _fault_in(self._new_parser(), data[start:end]) == fault:
+                break
+        if fault.kind in _UNSAID_BY_UPSTREAM:
+            return data[:start] + self._renderer().render([fault])
+        return data[:end]
 
     def finish(self) -> bytes:
         return self._ended(self._finished())
@@ -171,7 +185,7 @@ class SideDoor(_Watched):
         """What was held back and ``data``, up to the last frame that is complete; the rest is held."""
         self._held.append(data)
         self._held_size += len(data)
-        pending = 0 if self.done else self._parser.pending
+        pending = self._parser.pending
         if pending >= self._held_size:
             return b""
         whole = b"".join(self._held)
@@ -197,6 +211,9 @@ class SideDoor(_Watched):
         return self._renderer().render([event for event in events if isinstance(event, ev.Fault)])
 
 
-def _last_frame_start(frames: bytes) -> int:
-    """Where the last frame begins: the one the parser stopped at, such as an end marker that comes too early."""
-    return frames.rfind(b"\n\n", 0, max(len(frames) - 2, 0)) + 2 if frames.count(b"\n\n") > 1 else 0
+def _fault_in(parser: Parser, frame: bytes) -> ev.Fault | None:
+    try:
+        events = parser.feed(frame)
+    except UpstreamFault as error:
+        return ev.Fault.of(error)
+    return next((event for event in events if isinstance(event, ev.Fault)), None)

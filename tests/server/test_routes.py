@@ -11,7 +11,7 @@ from wires import AnthropicWire, ChatWire, Wire
 import millstream
 
 LOCAL_ORIGIN = "http://localhost:3000"
-OWN_GATEWAY = {"heartbeat": 11.0}
+OWN_GATEWAY: dict[str, Any] = {"heartbeat": 11.0}
 """Settings that no other test has: nobody else's streams are counted."""
 
 

@@ -15,7 +15,7 @@ MAX_FRAME_BYTES = 32 * 1024 * 1024
 """One frame's limit. Images come whole in one frame, so it is as large as the largest request body."""
 
 _MAX_STRAY_BYTES = 64 * 1024
-_FRAME_END = re.compile(rb"\r?\n\r?\n|\r\r")
+FRAME_END = re.compile(rb"\r?\n\r?\n|\r\r")
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _BOM = b"\xef\xbb\xbf"
 
@@ -126,18 +126,18 @@ class SSEDecoder:
 
 
 def _has_frame_end(data: bytes) -> bool:
-    """What ``_FRAME_END`` finds, by three searches for a literal instead of a match at every byte."""
+    """What ``FRAME_END`` finds, by three searches for a literal instead of a match at every byte."""
     return b"\n\n" in data or b"\n\r\n" in data or b"\r\r" in data
 
 
 def _split_crlf(data: bytes) -> list[bytes]:
-    """``_FRAME_END.split``; where every line ends in CRLF, as Google's do, in a tenth of its time."""
+    """``FRAME_END.split``; where every line ends in CRLF, as Google's do, in a tenth of its time."""
     blocks = data.split(b"\r\n\r\n")
     ends = 2 * len(blocks) - 2
     if data.count(b"\n") == ends == data.count(b"\r"):
         return blocks
     mixed = b"\n\n" in data or b"\r\r" in data or any(b"\n\r\n" in block for block in blocks)
-    return _FRAME_END.split(data) if mixed else blocks
+    return FRAME_END.split(data) if mixed else blocks
 
 
 def comment(text: str) -> bytes:
