@@ -1,4 +1,4 @@
-"""One measurement: start the upstream, the subject and the client, sample the subject around the client's window."""
+"""One measurement: start the upstream, the subject and the client, and make figures of what they say."""
 
 from __future__ import annotations
 
@@ -24,6 +24,9 @@ GENERATOR = Path(__file__).resolve().parents[1] / "build" / "load"
 _LEAVE_LIMIT_S = 3.0
 _WARM_UP_S = 0.3
 _LOOK_S = 0.5
+_EVENTS_FOR_TICKS = 5000
+"""Below, the kernel's part, which is counted in ticks of 10 ms, says nothing."""
+
 NOISY = 0.05
 """Share of a core that others may take before a figure is called disturbed."""
 
@@ -55,29 +58,6 @@ class Bench:
 
 
 @dataclass(frozen=True)
-class Sample:
-    """One moment: clocks in seconds, memory in bytes."""
-
-    at: float
-    subject: float
-    upstream: float
-    subject_core: float
-    load_core: float
-    resident: int
-
-    @classmethod
-    def take(cls, bench: Bench) -> Sample:
-        return cls(
-            at=time.monotonic(),
-            subject=process.cpu_seconds(bench.pid) if bench.pid is not None else 0.0,
-            upstream=process.cpu_seconds(bench.upstream_pid),
-            subject_core=process.core_busy_seconds(SUBJECT_CORE),
-            load_core=process.core_busy_seconds(LOAD_CORE),
-            resident=process.resident_bytes(bench.pid) if bench.pid is not None else 0,
-        )
-
-
-@dataclass(frozen=True)
 class Profiler:
     """A program that watches the subject during the window. ``{pid}``, ``{seconds}`` and ``{file}`` in its arguments
     are filled in."""
@@ -100,9 +80,9 @@ def measure(subject: Subject, load: Load, *, realtime: bool = False, profiler: P
         with _running(subject, folder, realtime) as bench:
             _client(bench, _warm_up(load))
             _ask(bench.upstream, "/reset")
-            samples, result = _client(bench, load, profiler)
+            result = _client(bench, load, profiler)
             said = _upstream_after(bench, load, len(result["left_at"]))
-            figures = _figures(load, samples, result, said)
+            figures = _figures(load, result, said)
             if bench.pid is None:
                 figures = {name: value for name, value in figures.items() if name not in _OF_A_PROCESS}
             return Measurement(subject.name, load.name, figures, {"client": result, "upstream": said})
@@ -154,26 +134,24 @@ def _running(subject: Subject, folder: Path, realtime: bool) -> Iterator[Bench]:
             yield Bench(subject, folder, port, upstream, source.pid, program.pid, realtime)
 
 
-def _client(bench: Bench, load: Load, profiler: Profiler | None = None) -> tuple[dict[str, Sample], dict[str, Any]]:
-    """Samples by the phase at whose beginning they were taken, and the client's result."""
+def _client(bench: Bench, load: Load, profiler: Profiler | None = None) -> dict[str, Any]:
+    """The client's result."""
     body = bench.folder / "body.json"
     body.write_bytes(bench.subject.body(load))
     arguments = [str(GENERATOR), *_client_arguments(bench, load, body)]
     command = process.on_core(LOAD_CORE, arguments, realtime=bench.realtime)
-    samples: dict[str, Sample] = {"start": Sample.take(bench)}
     watching = None
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as client:
         assert client.stdout is not None
         for line in client.stdout:
             said: dict[str, Any] = json.loads(line)
-            samples[said["phase"]] = Sample.take(bench)
             if said["phase"] == "window" and profiler is not None and bench.pid is not None:
                 watching = profiler.start(bench, load)
     if watching is not None:
         watching.wait()
     if client.returncode != 0 or said["phase"] != "result":
         raise NotRunning(f"the load generator ended with status {client.returncode}")
-    return samples, said
+    return said
 
 
 def _client_arguments(bench: Bench, load: Load, body: Path) -> list[str]:
@@ -181,7 +159,9 @@ def _client_arguments(bench: Bench, load: Load, body: Path) -> list[str]:
     arguments = ["client", "--port", str(bench.port), "--path", subject.path, "--body", str(body)]
     arguments += ["--streams", str(load.streams), "--ramp", str(RAMP_PER_TICK), "--tick-ms", f"{TICK_S * 1000:.0f}"]
     arguments += ["--settle", str(load.settle), "--window", str(load.window), "--rest", str(load.rest)]
-    arguments += ["--expect", str(load.events_per_reply)]
+    arguments += ["--expect", str(load.events_per_reply), "--upstream", str(bench.upstream_pid)]
+    for pid in process.tree(bench.pid) if bench.pid is not None else []:
+        arguments += ["--subject", str(pid)]
     for header in subject.headers:
         arguments += ["--header", header]
     if not load.whole:
@@ -213,42 +193,43 @@ def _upstream_after(bench: Bench, load: Load, left: int) -> dict[str, Any]:
     return said
 
 
-def _figures(load: Load, samples: dict[str, Sample], result: dict[str, Any], upstream: dict[str, Any]) -> Figures:
-    begin = samples["window"]
-    end = samples["leaving" if load.leave_gap_ms is not None else "rest"]
-    seconds = end.at - begin.at
-    cpu = end.subject - begin.subject
-    load_cpu = end.upstream - begin.upstream + result["cpu_s"]
-    load_core = end.load_core - begin.load_core
+def _figures(load: Load, result: dict[str, Any], upstream: dict[str, Any]) -> Figures:
+    window = result["window"]
+    seconds, cpu = window["seconds"], window["subject_s"]
+    load_cpu = window["upstream_s"] + window["client_s"]
     figures: Figures = {
         "subject_busy": cpu / seconds,
         "load_busy": load_cpu / seconds,
-        "load_core_busy": load_core / seconds,
-        "foreign_busy": max(0.0, end.subject_core - begin.subject_core - cpu) / seconds,
-        "load_foreign_busy": max(0.0, load_core - load_cpu) / seconds,
+        "load_core_busy": window["core_s"][LOAD_CORE] / seconds,
+        "foreign_busy": max(0.0, window["core_s"][SUBJECT_CORE] - cpu) / seconds,
+        "load_foreign_busy": max(0.0, window["core_s"][LOAD_CORE] - load_cpu) / seconds,
         "failed": sum(result["failed"].values()) + result["unfinished"],
         "ok": result["ok"],
         "held": result["held"],
     }
     if load.kind in ("steady", "flood"):
-        figures["events_s"] = result["events"] / result["window_s"]
+        figures["events_s"] = result["events"] / seconds
         figures["cpu_us_event"] = cpu * 1e6 / max(result["events"], 1)
+        if result["events"] > _EVENTS_FOR_TICKS:
+            figures["kernel_us_event"] = window["subject_kernel_s"] * 1e6 / result["events"]
     if load.kind == "replies":
-        figures["replies_s"] = result["replies"] / result["window_s"]
+        figures["replies_s"] = result["replies"] / seconds
         figures["cpu_us_reply"] = cpu * 1e6 / max(result["replies"], 1)
         figures |= _percentiles("reply", result["reply_us"])
     if load.kind == "steady":
         figures |= _percentiles("delay", result["delay_us"]) | _percentiles("first", result["first_us"])
     if load.kind == "idle":
-        figures["kb_stream"] = (end.resident - samples["start"].resident) / 1024 / load.streams
-        figures["resident_mb"] = samples["start"].resident / 1024 / 1024
+        figures["kb_stream"] = (window["resident"] - result["resident_before"]) / 1024 / load.streams
+        figures["resident_mb"] = result["resident_before"] / 1024 / 1024
         figures["cpu_percent"] = 100 * cpu / seconds
     if load.kind == "leave":
         figures |= _leaving(result["left_at"], upstream["left_at"])
     return figures
 
 
-_OF_A_PROCESS = frozenset({"cpu_us_event", "cpu_us_reply", "kb_stream", "resident_mb", "cpu_percent"})
+_OF_A_PROCESS = frozenset(
+    {"cpu_us_event", "kernel_us_event", "cpu_us_reply", "kb_stream", "resident_mb", "cpu_percent"}
+)
 
 
 def _percentiles(name: str, histogram: dict[str, float] | None) -> Figures:

@@ -119,27 +119,6 @@ def tree(root: int) -> list[int]:
     return found
 
 
-def cpu_seconds(root: int) -> float:
-    """Time on a core of every thread of the whole tree, as the scheduler counts it (in ns; ``stat`` has 10 ms)."""
-    nanoseconds = 0
-    for pid in tree(root):
-        for task in Path(f"/proc/{pid}/task").glob("*/schedstat"):
-            with suppress(OSError):
-                nanoseconds += int(task.read_text().split()[0])
-    return nanoseconds / 1e9
-
-
-def resident_bytes(root: int) -> int:
-    total = 0
-    for pid in tree(root):
-        try:
-            pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-        except OSError:
-            continue
-        total += pages * os.sysconf("SC_PAGE_SIZE")
-    return total
-
-
 def core_busy_seconds(core: int) -> float:
     """Time the core was not idle, since the machine started; what a hypervisor took away included."""
     for line in Path("/proc/stat").read_text().splitlines():

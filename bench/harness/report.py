@@ -29,8 +29,8 @@ _SATURATED = 0.9
 _LEGEND = """
 added: above direct, of the same percentile, in µs; first event: likewise, p50, counted from connecting.
 ×nginx: in the same run.
-core: share of its core that the subject used, and that upstream and client together used of theirs.
-noise: what other programs used of the two cores. ≥: the load generator was at its limit, the subject was not."""
+cores: what the subject used of its core, and what upstream and client together used of theirs.
+noise: what other programs used of the two. ≥: the load generator was at its limit, the subject was not."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,7 @@ class Column:
 
 _STEADY = (
     Column("CPU\nµs/event", "cpu_us_event", ratio=True),
+    Column("of it\nkernel", "kernel_us_event"),
     Column("delay\np50 µs", "delay_p50_us"),
     Column("added\np50", "delay_p50_us", over=True, ratio=True),
     Column("added\np99", "delay_p99_us", over=True),
@@ -126,10 +127,10 @@ def _notes(figures: Figures) -> str:
     if figures.get("failed"):
         notes.append(f"[red]{figures['failed']:.0f} failed[/red]")
     if figures["load_busy"] > _SATURATED:
-        notes.append("load at its limit")
+        notes.append("load full")
     foreign = figures["foreign_busy"], figures["load_foreign_busy"]
     if max(foreign) > NOISY:
-        notes.append(f"[yellow]noise {foreign[0]:.0%}, {foreign[1]:.0%}[/yellow]")
+        notes.append(f"[yellow]noise {foreign[0]:.0%}+{foreign[1]:.0%}[/yellow]")
     return ", ".join(notes)
 
 
@@ -140,8 +141,8 @@ def table(load: Load, subjects: Sequence[Subject], measured: dict[str, Figures])
     for column in columns:
         shown.add_column(column.title, justify="right", no_wrap=True)
         if column.ratio:
-            shown.add_column(f"×\n{REFERENCE}", justify="right", style="dim")
-    shown.add_column("core:\nit, load", justify="right", style="dim", no_wrap=True)
+            shown.add_column(f"×\n{REFERENCE}", justify="right", style="dim", no_wrap=True)
+    shown.add_column("cores\nit+load", justify="right", style="dim", no_wrap=True)
     shown.add_column("", no_wrap=True)
     baseline = measured.get(BASELINE)
     for subject in subjects:
@@ -153,7 +154,7 @@ def table(load: Load, subjects: Sequence[Subject], measured: dict[str, Figures])
             cells.append(_cell(figures, column, baseline))
             if column.ratio:
                 cells.append(_multiple(figures, column, measured))
-        busy = f"{figures['subject_busy']:.0%}, {figures['load_busy']:.0%}"
+        busy = f"{figures['subject_busy']:.0%}+{figures['load_busy']:.0%}"
         shown.add_row(*cells, busy, _notes(figures))
     return shown
 

@@ -1,7 +1,7 @@
 /* Opens streams, reads them and measures: a ramp, then a time to settle, then the window that counts, then the end.
  *
- * Each phase's beginning is a line of JSON on standard output, so that whoever watches the thing under test can sample
- * it then; the last line is the result. "%%%%%%%%" in the body becomes the request's number.
+ * Each phase's beginning is a line of JSON on standard output; the last line is the result. "%%%%%%%%" in the body
+ * becomes the request's number.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -10,7 +10,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -20,6 +19,7 @@
 #define BATCH 256
 #define LEFT_ROOM 8192
 #define HEADERS_ROOM 16
+#define PIDS_ROOM 64
 static const char placeholder[] = "%%%%%%%%";
 
 enum phase { RAMP, SETTLE, WINDOW, LEAVING, REST, OVER };
@@ -40,7 +40,8 @@ static struct {
     const char *host, *path, *marker, *body_file;
     const char *headers[HEADERS_ROOM];
     int port;
-    unsigned header_count, streams, ramp, tick_ms, expect;
+    int pids[PIDS_ROOM], upstream;
+    unsigned pid_count, header_count, streams, ramp, tick_ms, expect;
     double settle, window, rest, leave_gap_ms;
     bool again, leave;
 } want = {.host = "127.0.0.1", .path = "/v1/chat/completions", .streams = 1, .ramp = 3, .tick_ms = 10, .settle = 0.5,
@@ -49,8 +50,7 @@ static struct {
 static struct {
     uint64_t opened, ok, events, bytes, replies, held, unfinished;
     uint64_t no_connection, bad_status, cut, broken, no_marker, wrong_count;
-    uint64_t window_began, window_ended;
-    double cpu_began, cpu_ended;
+    struct sample start, window_began, window_ended;
     uint64_t left_id[LEFT_ROOM], left_at[LEFT_ROOM], left;
     struct hist delay, first, reply_time;
     char first_failure[512];
@@ -64,14 +64,6 @@ static size_t request_size, id_at;
 static unsigned open_now, begun, with_event;
 static uint64_t next_id = 1, read_at, phase_due;
 static char read_buffer[READ_ROOM];
-
-static double cpu_seconds(void)
-{
-    struct rusage used;
-    getrusage(RUSAGE_SELF, &used);
-    return (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec)
-        + (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
-}
 
 static void failure(uint64_t *counter, const char *what, const struct stream *stream)
 {
@@ -260,6 +252,11 @@ static void announce(enum phase entered, uint64_t now, double seconds)
     fflush(stdout);
 }
 
+static struct sample sample(void)
+{
+    return sample_take(want.pids, want.pid_count, want.upstream);
+}
+
 static void leave_one(struct stream *stream)
 {
     if (stream->doing == CLOSED)
@@ -283,13 +280,11 @@ static void next_phase(uint64_t now)
             announce(SETTLE, now, want.settle);
         break;
     case SETTLE:
-        announce(WINDOW, now, want.window);
-        seen.window_began = now;
-        seen.cpu_began = cpu_seconds();
+        seen.window_began = sample();
+        announce(WINDOW, seen.window_began.at, want.window);
         break;
     case WINDOW:
-        seen.window_ended = now;
-        seen.cpu_ended = cpu_seconds();
+        seen.window_ended = sample();
         seen.held = open_now;
         announce(want.leave ? LEAVING : REST, now, want.leave ? 0 : want.rest);
         begun = 0;
@@ -311,12 +306,12 @@ static void next_phase(uint64_t now)
 static void print_result(void)
 {
     printf("{\"phase\":\"result\",\"opened\":%llu,\"ok\":%llu,\"events\":%llu,\"bytes\":%llu,\"replies\":%llu,"
-           "\"held\":%llu,\"with_event\":%u,\"unfinished\":%llu,\"window_s\":%.6f,\"cpu_s\":%.6f,",
+           "\"held\":%llu,\"with_event\":%u,\"unfinished\":%llu,\"resident_before\":%llu,\"window\":",
            (unsigned long long)seen.opened, (unsigned long long)seen.ok, (unsigned long long)seen.events,
            (unsigned long long)seen.bytes, (unsigned long long)seen.replies, (unsigned long long)seen.held, with_event,
-           (unsigned long long)seen.unfinished, (double)(seen.window_ended - seen.window_began) / 1e9,
-           seen.cpu_ended - seen.cpu_began);
-    printf("\"failed\":{\"no_connection\":%llu,\"bad_status\":%llu,\"cut\":%llu,\"broken\":%llu,\"no_marker\":%llu,"
+           (unsigned long long)seen.unfinished, (unsigned long long)seen.start.resident);
+    sample_print(stdout, &seen.window_began, &seen.window_ended);
+    printf(",\"failed\":{\"no_connection\":%llu,\"bad_status\":%llu,\"cut\":%llu,\"broken\":%llu,\"no_marker\":%llu,"
            "\"wrong_count\":%llu},\"first_failure\":\"%s\",\"delay_us\":",
            (unsigned long long)seen.no_connection, (unsigned long long)seen.bad_status, (unsigned long long)seen.cut,
            (unsigned long long)seen.broken, (unsigned long long)seen.no_marker, (unsigned long long)seen.wrong_count,
@@ -364,7 +359,8 @@ static void read_options(int argc, char **argv)
         {"port", 1, NULL, 'p'},   {"host", 1, NULL, 'h'},    {"path", 1, NULL, 'u'},   {"header", 1, NULL, 'H'},
         {"body", 1, NULL, 'b'},   {"streams", 1, NULL, 'c'}, {"ramp", 1, NULL, 'r'},   {"tick-ms", 1, NULL, 't'},
         {"settle", 1, NULL, 's'}, {"window", 1, NULL, 'w'},  {"rest", 1, NULL, 'e'},   {"marker", 1, NULL, 'm'},
-        {"expect", 1, NULL, 'n'}, {"again", 0, NULL, 'a'},   {"leave-gap-ms", 1, NULL, 'g'}, {0}};
+        {"expect", 1, NULL, 'n'}, {"again", 0, NULL, 'a'},   {"leave-gap-ms", 1, NULL, 'g'}, {"subject", 1, NULL, 'P'},
+        {"upstream", 1, NULL, 'U'}, {0}};
     int choice;
     while ((choice = getopt_long(argc, argv, "", options, NULL)) != -1) {
         switch (choice) {
@@ -386,6 +382,12 @@ static void read_options(int argc, char **argv)
         case 'm': want.marker = optarg; break;
         case 'n': want.expect = (unsigned)atoi(optarg); break;
         case 'a': want.again = true; break;
+        case 'P':
+            if (want.pid_count == PIDS_ROOM)
+                die("more than %d processes", PIDS_ROOM);
+            want.pids[want.pid_count++] = atoi(optarg);
+            break;
+        case 'U': want.upstream = atoi(optarg); break;
         case 'g':
             want.leave = true;
             want.leave_gap_ms = atof(optarg);
@@ -400,7 +402,8 @@ static void read_options(int argc, char **argv)
 static void run(void)
 {
     struct epoll_event events[BATCH];
-    announce(RAMP, now_ns(), 0);
+    seen.start = sample();
+    announce(RAMP, seen.start.at, 0);
     while (phase != OVER) {
         uint64_t now = now_ns();
         if (now >= phase_due) {

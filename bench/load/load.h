@@ -93,6 +93,15 @@ void reply_feed(struct reply *reply, const char *data, size_t size, on_stamp fou
 void reply_eof(struct reply *reply);
 bool reply_tail_has(const struct reply *reply, const char *marker);
 
+/* --- sample.c: what the kernel says of processes and cores --- */
+#define SAMPLED_CORES 2
+struct sample {
+    uint64_t at, subject, subject_kernel, upstream, own, resident, cores[SAMPLED_CORES]; /* ns, and clock ticks */
+};
+struct sample sample_take(const int *pids, unsigned count, int upstream);
+/* A JSON object of what passed between the two, in seconds, and the memory at the end. */
+void sample_print(FILE *out, const struct sample *from, const struct sample *to);
+
 int upstream_main(int argc, char **argv);
 int client_main(int argc, char **argv);
 
