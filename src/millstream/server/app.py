@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -16,13 +18,15 @@ from starlette.types import ASGIApp, Scope
 
 from millstream import registry
 from millstream.config import Config, ConfigError, fingerprint, secret
-from millstream.core.errors import ClientFault
+from millstream.core.errors import ClientFault, UpstreamFault
 from millstream.dialects.base import ClientCall, Dialect
 from millstream.pipeline import Gateway, Upstream
 from millstream.policy.retry import RetryPolicy
 from millstream.policy.routing import Routes
 from millstream.providers.base import Transport
 from millstream.providers.catalog import Provider, credential_headers
+from millstream.providers.embedded import EmbeddedOptions, EmbeddedTransport
+from millstream.providers.replay import ReplayTransport
 from millstream.providers.transport import HttpTransport, Waits
 from millstream.server.count import CountEndpoint
 from millstream.server.deliver import Pulse
@@ -32,6 +36,7 @@ from millstream.server.guard import Guard
 from millstream.server.info import Info
 from millstream.server.model_api import Deliveries, ModelEndpoint
 from millstream.server.wire import plain_call
+from millstream.telemetry import logs
 
 EMBEDDED = "embedded"
 ReadCall = Callable[[Scope, bytes], ClientCall]
@@ -72,8 +77,11 @@ def routes(config: Config, providers: Mapping[str, Provider]) -> Routes:
     return table
 
 
-def build(config: Config, environ: Mapping[str, str]) -> Application:
-    """Everything from settings. Opens nothing yet: connections come with the first request. Raises ``ConfigError``."""
+def build(config: Config, environ: Mapping[str, str], *, preload: bool = False) -> Application:
+    """Everything from settings. Opens nothing yet: connections come with the first request.
+
+    ``preload`` loads the embedded model at the start where it is the default. Raises ``ConfigError``.
+    """
     providers = registry.providers(config, environ)
     gateway = Gateway(
         dialects=registry.dialects(),
@@ -85,7 +93,7 @@ def build(config: Config, environ: Mapping[str, str]) -> Application:
     )
     deliveries = Deliveries()
     usable = sorted(name for name, provider in providers.items() if provider.usable)
-    app = _app(config, gateway, deliveries, fingerprint(config, usable))
+    app = _app(config, gateway, deliveries, fingerprint(config, usable), preload=preload)
     key = server_key(config, environ)
     guarded = Guard(app, key, frozenset(config.server.allowed_hosts), _dialect_chooser(gateway))
     return Application(guarded, gateway, deliveries)
@@ -111,6 +119,19 @@ def _default_model(providers: Mapping[str, Provider]) -> str:
 
 
 def _transport(provider: Provider, config: Config) -> Transport:
+    if provider.kind == "embedded":
+        embedded = config.embedded
+        return EmbeddedTransport(
+            EmbeddedOptions(
+                model=Path(embedded.model).expanduser() if embedded.model else None,
+                context=embedded.context,
+                threads=embedded.threads,
+                slots=embedded.slots,
+            )
+        )
+    if provider.kind == "replay":
+        folder = config.replay.folder
+        return ReplayTransport(provider.dialect, Path(folder).expanduser() if folder else None)
     waits = Waits(config.upstream.connect_timeout, config.upstream.head_timeout, config.upstream.idle_timeout)
     return HttpTransport(provider.name, provider.base_url, credential_headers(provider), waits)
 
@@ -122,7 +143,7 @@ def _dialect_chooser(gateway: Gateway) -> Callable[[str], Dialect]:
     return lambda path: next((dialect for prefix, dialect in found.items() if path.startswith(prefix)), openai)
 
 
-def _app(config: Config, gateway: Gateway, deliveries: Deliveries, print_: str) -> ASGIApp:
+def _app(config: Config, gateway: Gateway, deliveries: Deliveries, print_: str, *, preload: bool) -> ASGIApp:
     info = Info(gateway, deliveries, print_, _dialect_chooser(gateway))
     max_body = config.server.max_body
     pulse = Pulse(config.server.eager_after, config.server.heartbeat, config.server.send_timeout)
@@ -167,17 +188,31 @@ def _app(config: Config, gateway: Gateway, deliveries: Deliveries, print_: str) 
         routes=[*posts, *gets],
         middleware=[cors],
         exception_handlers={404: info.missing, 405: info.wrong_method},
-        lifespan=_lifespan(gateway),
+        lifespan=_lifespan(gateway, preload=preload),
     )
 
 
-def _lifespan(gateway: Gateway) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
+def _lifespan(gateway: Gateway, *, preload: bool) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         try:
-            yield
+            async with asyncio.TaskGroup() as group:
+                loading = group.create_task(_load_default(gateway)) if preload else None
+                yield
+                if loading is not None:
+                    loading.cancel()
         finally:
             for upstream in gateway.upstreams.values():
                 await upstream.transport.aclose()
 
     return lifespan
+
+
+async def _load_default(gateway: Gateway) -> None:
+    """Where the default model runs in this process, its first user should not wait for it to load."""
+    transport = gateway.upstreams[gateway.routes.resolve(gateway.routes.default).provider].transport
+    if isinstance(transport, EmbeddedTransport):
+        try:
+            await transport.load()
+        except UpstreamFault as fault:
+            logs.logger.warning("%s", fault.message)

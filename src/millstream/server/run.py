@@ -27,7 +27,7 @@ def serve(config: Config, environ: Mapping[str, str], ready: Callable[[str], Non
 
     Raises ``ConfigError`` for a port that cannot be had and for a public address without a key.
     """
-    app = build(config, environ)
+    app = build(config, environ, preload=True)
     server = config.server
     if not is_loopback(server.host) and server_key(config, environ) is None:
         raise ConfigError(
