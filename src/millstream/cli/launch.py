@@ -63,6 +63,7 @@ def claude(
     """Run Claude Code on any model. What follows -- are its own arguments; its exit status is ours."""
     from millstream.cli import agents, child, embedded, gateway
     from millstream.cli.known import known
+    from millstream.config import ConfigError
     from millstream.core.errors import ClientFault
 
     program = _find(binary, os.environ)
@@ -72,7 +73,7 @@ def claude(
     try:
         models = agents.claude_models(names.routes, names.providers, model)
     except ClientFault as error:
-        raise TyperException(f"--model: {error}") from error
+        raise ConfigError(f"--model: {error}") from error
     embedded.prepare(tree, names, model or names.routes.default)
     with (
         child.leaving_on_signals(),
