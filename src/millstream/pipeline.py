@@ -273,13 +273,7 @@ class Exchange:
                     name: value for name, value in reply.headers.items() if name.startswith(_FORWARDED_HEADERS)
                 }
             return reply
-        try:
-            body = await reply.read_all(_ERROR_BODY_BYTES)
-        except UpstreamFault:
-            body = b""
-        finally:
-            reply.close()
-        raise self._upstream.provider.dialect.parse_error(reply.status, reply.headers, body)
+        raise await _refusal(reply, self._upstream.provider)
 
     @property
     def stream_type(self) -> str:
@@ -377,6 +371,20 @@ def _usable(upstream: Upstream) -> Upstream:
         message = f"provider {provider.name} has no key here: set {provider.key_env} where the gateway runs"
         raise PolicyRefusal(message, Kind.PERMISSION)
     return upstream
+
+
+async def _refusal(reply: Reply, provider: Provider) -> UpstreamFault:
+    """What an answer that is no success says. A redirect is not followed, lest the key go astray."""
+    try:
+        body = await reply.read_all(_ERROR_BODY_BYTES)
+    except UpstreamFault:
+        body = b""
+    finally:
+        reply.close()
+    if reply.status < 400:
+        message = f"{provider.name} redirects (status {reply.status}) from its base_url {provider.base_url} to another"
+        return UpstreamFault(message, Kind.UNREACHABLE, retryable=False)
+    return provider.dialect.parse_error(reply.status, reply.headers, body)
 
 
 async def _drain(reply: Reply) -> None:

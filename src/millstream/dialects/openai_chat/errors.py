@@ -143,8 +143,9 @@ def _fault(
 ) -> UpstreamFault:
     kind = _kind(told, status)
     failed_model = kind is Kind.INTERNAL and status is not None and status < 500
+    unsaid = "failed without saying why" if status is None else f"answered with status {status}"
     return UpstreamFault(
-        told.message or "the upstream failed without saying why",
+        told.message or f"the upstream {unsaid}",
         kind,
         status=None if failed_model else status,
         code=next(iter(told.codes), None),
