@@ -82,7 +82,7 @@ class Wire(ABC):
 
     @abstractmethod
     def error(self, kind: str, message: str) -> bytes:
-        """An error inside a stream. ``kind`` is ``overloaded``, ``internal`` or ``invalid``."""
+        """An error inside a stream. ``kind`` is ``overloaded``, ``rate``, ``internal`` or ``invalid``."""
 
     @abstractmethod
     def refusal(self, kind: str, message: str) -> bytes:
@@ -110,6 +110,7 @@ class AnthropicWire(Wire):
     base = ""
     _TYPES: Mapping[str, str] = {
         "overloaded": "overloaded_error",
+        "rate": "rate_limit_error",
         "internal": "api_error",
         "invalid": "invalid_request_error",
     }
@@ -207,6 +208,7 @@ class ChatWire(Wire):
     base = "/v1"
     _CODES: Mapping[str, tuple[str, str | None]] = {
         "overloaded": ("server_error", "server_overloaded"),
+        "rate": ("rate_limit_error", "rate_limit_exceeded"),
         "internal": ("server_error", None),
         "invalid": ("invalid_request_error", None),
     }
