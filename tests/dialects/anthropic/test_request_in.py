@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from millstream.core import messages as msg
 from millstream.core.errors import ClientFault
 from millstream.core.tokens import estimate
-from millstream.dialects.anthropic import DIALECT
-from millstream.dialects.base import ClientCall, Envelope
+from millstream.dialects.anthropic import DIALECT, AnthropicQuirks
+from millstream.dialects.base import ClientCall, Envelope, Target
 
 Wire = dict[str, Any]
 Ask = Callable[..., msg.Request]
@@ -363,3 +367,63 @@ def test_a_captured_request_can_be_estimated(captured: Any) -> None:
     """Every part is of a kind that the rest of the gateway knows."""
     request = DIALECT.parse_count(_call(captured))
     assert estimate(request) > len(json.dumps(captured["messages"])) / 6
+
+
+_WORDS = st.sampled_from(
+    [
+        *("text", "image", "document", "search_result", "thinking", "redacted_thinking", "tool_use", "tool_result"),
+        *("server_tool_use", "tool_addition", "compaction", "web_search_tool_result", "base64", "url", "content"),
+        *("user", "assistant", "system", "auto", "enabled", "json_schema", "tool_definition", "novel"),
+    ]
+)
+_KEYS = st.sampled_from(
+    [
+        *("type", "text", "source", "data", "media_type", "content", "id", "name", "input", "tool_use_id", "tool"),
+        *("title", "thinking", "signature", "definition", "citations", "cache_control", "is_error", "effort"),
+    ]
+)
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-1, 9) | st.text(max_size=2) | _WORDS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_KEYS, inner, max_size=6),
+    max_leaves=15,
+)
+_BLOCKS = st.lists(
+    st.fixed_dictionaries(
+        {"type": _WORDS},
+        optional={
+            "text": st.text(max_size=2),
+            "id": st.just("t"),
+            "tool_use_id": st.just("t"),
+            "name": st.just("f"),
+            "title": st.just("T"),
+            "input": st.dictionaries(_KEYS, _JSON, max_size=2),
+            "source": st.fixed_dictionaries({"type": _WORDS}, optional={"data": st.just("aGk="), "content": _JSON}),
+            "content": _JSON,
+            "tool": _JSON,
+        },
+    ),
+    max_size=3,
+)
+_MESSAGES = st.lists(
+    st.fixed_dictionaries({"role": st.sampled_from(["user", "assistant", "system"]), "content": _BLOCKS | _JSON}),
+    max_size=3,
+)
+
+
+@given(
+    st.fixed_dictionaries(
+        {"model": st.just("m"), "messages": _MESSAGES | _JSON},
+        optional=dict.fromkeys(("system", "tools", "tool_choice", "thinking", "output_config", "metadata"), _JSON),
+    )
+)
+def test_any_json_is_understood_or_refused_and_what_is_understood_can_be_said(body: Wire) -> None:
+    """No exception but a fault of the client's, for whoever the request is then meant."""
+    try:
+        request = DIALECT.parse_request(_call(body))
+    except ClientFault:
+        return
+    estimate(request)
+    DIALECT.render_request(request, Target("m", AnthropicQuirks()))
+    foreign = msgspec.structs.replace(request, origin="openai_chat")
+    with contextlib.suppress(ClientFault):
+        DIALECT.render_request(foreign, Target("m", AnthropicQuirks()))

@@ -404,6 +404,13 @@ def test_only_then_is_the_clients_body_touched(block: Wire, quirks: AnthropicQui
     assert (body == json.loads(call.body)) is untouched
 
 
+def test_nulls_of_an_own_client_never_replace_what_the_api_needs(ask: Callable[..., msg.Request]) -> None:
+    request = ask(max_tokens=None, output_config=None, metadata=None, tools=None, stream=None, system=None)
+    body = json.loads(DIALECT.render_request(request, Target("m", AnthropicQuirks())).body)
+    assert (body["max_tokens"], body["stream"]) == (32_000, True)
+    assert body.get("system") is body.get("tools") is None
+
+
 def test_a_count_goes_to_its_own_path() -> None:
     call = ClientCall(b'{"model": "a", "messages": []}')
     rendered = DIALECT.forward_count(call, Target("b", AnthropicQuirks()))

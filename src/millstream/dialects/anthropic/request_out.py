@@ -108,7 +108,7 @@ class _Rendering:
         stop, unsayable_stop = self._stop()
         if stop:
             fields["stop_sequences"] = stop
-        metadata = {**({"user_id": request.user} if request.user else {}), **self._extra.get("metadata", {})}
+        metadata = {**({"user_id": request.user} if request.user else {}), **(self._extra.get("metadata") or {})}
         if metadata:
             fields["metadata"] = metadata
         self._carry(fields)
@@ -160,7 +160,7 @@ class _Rendering:
             else:
                 self._dropped.append("response_format")  # asked for, but nothing enforces it
                 system.append({"type": "text", "text": _in_words(wanted)})
-        config.update(self._extra.get("output_config", {}))
+        config.update(self._extra.get("output_config") or {})
         if config:
             fields["output_config"] = config
 
@@ -203,8 +203,8 @@ class _Rendering:
 
     def _carry(self, fields: dict[str, Any]) -> None:
         """This dialect's own fields without a canonical name, such as ``context_management``."""
-        rest = own_fields(self._request.extra)
-        fields.update({name: value for name, value in rest.items() if name not in ("output_config", "metadata")})
+        said = {"output_config", "metadata", *fields}
+        fields.update({name: value for name, value in own_fields(self._request.extra).items() if name not in said})
 
 
 def _unsayable(request: Request) -> tuple[tuple[str, float | None], ...]:
