@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from typer.exceptions import TyperException
 
 from millstream.cli import gateway
 
@@ -190,7 +191,7 @@ def test_a_gateway_that_does_not_start_shows_its_last_words(
     shell: Shell, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(shell.home))
-    with pytest.raises(gateway.TyperException, match=r"did not start \(exit status 2\); its log is .*gateway-\d+\.log"):
+    with pytest.raises(TyperException, match=r"did not start \(exit status 2\); its log is .*gateway-\d+\.log"):
         gateway.Started(["--set", "server.prot=1"], shell.environ)
     assert "  millstream: --set server.prot: server.prot is not a setting" in capfd.readouterr().err
 
