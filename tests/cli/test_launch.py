@@ -71,6 +71,20 @@ def test_a_model_is_chosen_for_everything_the_agent_calls(shell: Shell, agent: M
     assert environ["ANTHROPIC_SMALL_FAST_MODEL"] == "groq/openai/gpt-oss-20b"
 
 
+def test_a_model_chosen_is_also_the_gateways_default_so_that_no_other_is_prepared(
+    shell: Shell, agent: MakeAgent
+) -> None:
+    made = agent(
+        "import urllib.request\n"
+        "told['models'] = urllib.request.urlopen(os.environ['ANTHROPIC_BASE_URL'] + '/v1/models').read().decode()\n"
+        f"json.dump(told, open({str(shell.home / 'notes.json')!r}, 'w'))"
+    )
+    done = shell.run("launch", "claude", "--bin", str(made.path), "--model", "replay/tools")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert '"id":"replay/tools"' in made.told["models"]
+    assert not list(shell.home.glob("**/*.gguf"))
+
+
 def test_an_unknown_model_is_refused_before_anything_starts(shell: Shell, agent: MakeAgent) -> None:
     made = agent("")
     done = shell.run("launch", "claude", "--bin", str(made.path), *OWN, "--model", "grok/x")
@@ -130,6 +144,28 @@ def test_settings_of_a_file_reach_the_gateway(shell: Shell, agent: MakeAgent) ->
     environ = made.told["environ"]
     assert environ["ANTHROPIC_DEFAULT_OPUS_MODEL"] == "replay/hello"
     assert environ["ANTHROPIC_DEFAULT_HAIKU_MODEL"] == "replay/small"
+
+
+@pytest.mark.parametrize("place", [".claude/settings.json", ".claude/settings.local.json"])
+def test_a_settings_file_that_would_win_over_the_gateway_is_named(shell: Shell, agent: MakeAgent, place: str) -> None:
+    made = agent("")
+    file = shell.home / place
+    file.parent.mkdir()
+    file.write_text('{"env": {"ANTHROPIC_BASE_URL": "http://127.0.0.1:3456"}}')
+    done = shell.run("launch", "claude", "--bin", str(made.path), *OWN)
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"millstream: {file} sets ANTHROPIC_BASE_URL in its env, which wins over this gateway: remove it there\n"
+    )
+    assert not made.notes.exists()
+
+
+@pytest.mark.parametrize("content", ["{}", "not JSON", "[]", '{"env": []}', '{"env": {"EDITOR": "vi"}}'])
+def test_other_settings_of_the_agent_are_its_own_business(shell: Shell, agent: MakeAgent, content: str) -> None:
+    made = agent("")
+    (shell.home / ".claude").mkdir()
+    (shell.home / ".claude/settings.json").write_text(content)
+    assert shell.run("launch", "claude", "--bin", str(made.path), *OWN).returncode == 0
 
 
 def test_an_agent_that_is_not_installed_is_one_line_with_the_way_out(shell: Shell) -> None:

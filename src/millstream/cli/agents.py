@@ -65,6 +65,8 @@ def claude_environment(environ: Mapping[str, str], url: str, key: str | None, mo
         "CLAUDE_CODE_AUTO_MODE_MODEL": models.main or models.sonnet,
         # Its value changes with the first prompt, at the head of every request, and so spoils upstreams' prefix caches.
         "CLAUDE_CODE_ATTRIBUTION_HEADER": "0",
+        # Otherwise it takes its default model for one with a window of a million tokens, and compacts far too late.
+        "CLAUDE_CODE_DISABLE_1M_CONTEXT": "1",
     }
     if models.main is not None:
         found["ANTHROPIC_MODEL"] = models.main

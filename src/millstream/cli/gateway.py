@@ -137,7 +137,7 @@ def found_or_started(
 ) -> Generator[str]:
     """The URL of a gateway with these settings: one that runs already and is left alone, or one for this block only.
 
-    ``file`` and ``flags`` are what ``config`` was made of. ``tell`` hears which it is. Where our own one ended before
+    ``file`` and ``flags`` are given to one that is started. ``tell`` hears which it is. Where our own one ended before
     the block did, its last log lines go to standard error.
     """
     running = url_of(config.server.host, config.server.port)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -13,6 +14,7 @@ import typer
 from typer.exceptions import TyperException
 
 from millstream.cli import options
+from millstream.config import ConfigError
 
 _HELP = """Run a coding agent through millstream.
 
@@ -36,6 +38,7 @@ Examples:
 app = typer.Typer(help=_HELP, rich_markup_mode=None)
 
 _NOT_RUNNABLE = 126
+_WINNING = ("ANTHROPIC_BASE_URL", "CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX", "CLAUDE_CODE_USE_FOUNDRY")
 
 
 @app.callback(invoke_without_command=True)
@@ -63,10 +66,10 @@ def claude(
     """Run Claude Code on any model. What follows -- are its own arguments; its exit status is ours."""
     from millstream.cli import agents, child, embedded, gateway
     from millstream.cli.known import known
-    from millstream.config import ConfigError
     from millstream.core.errors import ClientFault
 
     program = _find(binary, os.environ)
+    _refuse_overriding_settings(os.environ)
     flags = options.as_flags(settings, unknown_model="default")
     tree = options.load(config, flags)
     names = known(tree, os.environ)
@@ -75,9 +78,10 @@ def claude(
     except ClientFault as error:
         raise ConfigError(f"--model: {error}") from error
     embedded.prepare(tree, names, model or names.routes.default)
+    own = options.as_flags(flags, default_model=model)
     with (
         child.leaving_on_signals(),
-        gateway.found_or_started(tree, names.fingerprint, config, flags, _tell) as url,
+        gateway.found_or_started(tree, names.fingerprint, config, own, _tell) as url,
     ):
         environ = agents.claude_environment(os.environ, url, names.server_key, models)
         try:
@@ -97,6 +101,20 @@ def _find(named: str | None, environ: Mapping[str, str]) -> str:
         what = f"no program {named}" if named else "Claude Code is not installed, or not on PATH"
         raise TyperException(f"{what}: npm install -g @anthropic-ai/claude-code, or name it with --bin PATH")
     return found
+
+
+def _refuse_overriding_settings(environ: Mapping[str, str]) -> None:
+    """Raises ``ConfigError`` where a settings file of Claude Code names another gateway: it wins over an environment."""
+    own = Path(environ.get("CLAUDE_CONFIG_DIR") or Path.home() / ".claude")
+    project = Path.cwd() / ".claude"
+    for file in (own / "settings.json", project / "settings.json", project / "settings.local.json"):
+        try:
+            settings = json.loads(file.read_bytes())
+            wins = [name for name in _WINNING if name in settings.get("env", {})]
+        except (OSError, ValueError, AttributeError, TypeError):
+            continue  # Claude Code has its own word on a file that it cannot read.
+        if wins:
+            raise ConfigError(f"{file} sets {wins[0]} in its env, which wins over this gateway: remove it there")
 
 
 def _tell(text: str) -> None:
