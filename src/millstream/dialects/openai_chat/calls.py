@@ -155,6 +155,9 @@ class Calls:
                 raise UpstreamFault("the upstream sent a tool call without a name", Kind.MALFORMED)
         self._close([call for call in self._open if call.block >= 0], events)
         self._open.clear()
+        # What began without saying anything did not begin.
+        self._by_key = {key: call for key, call in self._by_key.items() if call.block >= 0}
+        self._last = None
 
     def _close(self, calls: list[_Call], events: list[ev.Event]) -> None:
         for call in calls:

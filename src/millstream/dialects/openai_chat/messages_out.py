@@ -110,7 +110,7 @@ class MessagesOut:
             role = message.role if self._own else self._quirks.system_role
             self._append(role, content, message)
         else:
-            text = content if isinstance(content, str) else _BETWEEN.join(part["text"] for part in content)
+            text = _BETWEEN.join(filter(None, map(text_of, message.parts)))
             self._append("user", f"<system-reminder>\n{text}\n</system-reminder>", message)
 
     def _append(self, role: str, content: Any, message: Message) -> None:

@@ -143,6 +143,7 @@ class ChatRenderer:
             case ev.Usage():
                 self._usage = event.usage
             case ev.ChoiceEnd():
+                self._begin(event.choice, out)
                 out.append(self._finish_chunk(event))
             case ev.Finish():
                 self._finish(out)
