@@ -96,7 +96,8 @@ def test_a_recorded_error_is_given_back_to_the_byte(failed: Any) -> None:
 
 
 def test_what_a_real_client_sent_goes_back_out_as_it_came(captured: Any) -> None:
-    request = DIALECT.parse_request(ClientCall(json.dumps(captured).encode()))
+    read = DIALECT.parse_request if "max_tokens" in captured else DIALECT.parse_count
+    request = read(ClientCall(json.dumps(captured).encode()))
     target = Target(captured["model"], AnthropicQuirks(), stream=captured.get("stream", False))
     rendered = DIALECT.render_request(request, target)
     assert json.loads(rendered.body) == {"max_tokens": 32_000, **captured}

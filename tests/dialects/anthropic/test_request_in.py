@@ -189,9 +189,12 @@ def test_the_plain_parts_of_a_request_have_their_names(ask: Ask) -> None:
     )
 
 
-def test_max_tokens_may_be_missing_since_counting_needs_none() -> None:
+def test_max_tokens_is_required_of_all_but_those_who_only_count() -> None:
     body = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
-    assert DIALECT.parse_request(_call(body)).max_tokens is None
+    with pytest.raises(ClientFault) as caught:
+        DIALECT.parse_request(_call(body))
+    assert (caught.value.message, caught.value.param) == ("max_tokens: Field required", "max_tokens")
+    assert DIALECT.parse_count(_call(body)).max_tokens is None
 
 
 def test_media_have_their_kinds_and_places(ask: Ask) -> None:
@@ -412,7 +415,7 @@ _MESSAGES = st.lists(
 
 @given(
     st.fixed_dictionaries(
-        {"model": st.just("m"), "messages": _MESSAGES | _JSON},
+        {"model": st.just("m"), "max_tokens": st.just(5), "messages": _MESSAGES | _JSON},
         optional=dict.fromkeys(("system", "tools", "tool_choice", "thinking", "output_config", "metadata"), _JSON),
     )
 )

@@ -405,9 +405,9 @@ def test_only_then_is_the_clients_body_touched(block: Wire, quirks: AnthropicQui
 
 
 def test_nulls_of_an_own_client_never_replace_what_the_api_needs(ask: Callable[..., msg.Request]) -> None:
-    request = ask(max_tokens=None, output_config=None, metadata=None, tools=None, stream=None, system=None)
+    request = ask(output_config=None, metadata=None, tools=None, stream=None, system=None, temperature=None)
     body = json.loads(DIALECT.render_request(request, Target("m", AnthropicQuirks())).body)
-    assert (body["max_tokens"], body["stream"]) == (32_000, True)
+    assert (body["max_tokens"], body["stream"]) == (5, True)
     assert body.get("system") is body.get("tools") is None
 
 

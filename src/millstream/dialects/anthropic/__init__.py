@@ -63,7 +63,7 @@ class AnthropicDialect:
         return count.read_count(body)
 
     def parse_count(self, call: ClientCall) -> Request:
-        return request_in.parse_request(call)
+        return request_in.parse_count(call)
 
     def count_reply(self, tokens: int) -> bytes:
         return count.count_reply(tokens)

@@ -1,7 +1,6 @@
 """A client's request → the canonical one.
 
 Source: https://platform.claude.com/docs/en/api/messages and the SDK's ``MessageCreateParams``, beta ones included.
-``max_tokens`` may be missing, since ``count_tokens`` requests have none and upstreams of other APIs need none.
 """
 
 from __future__ import annotations
@@ -54,6 +53,14 @@ def peek(call: ClientCall) -> Envelope:
 
 def parse_request(call: ClientCall) -> Request:
     """Raises ``ClientFault`` that names the field."""
+    request = parse_count(call)
+    if request.max_tokens is None:
+        raise missing("max_tokens")
+    return request
+
+
+def parse_count(call: ClientCall) -> Request:
+    """The same for a request that only wants its tokens counted, and so has no ``max_tokens``."""
     body = body_of(call.body)
     model = body.required_text("model")
     messages = _messages(body)
