@@ -18,7 +18,6 @@ _PROMPT_BATCH = 128
 """Prompt tokens read between two looks at what else there is to do: cancelled requests, other slots. Larger ones
 were no faster on two cores."""
 
-_NICENESS = 5
 _ERRORS_ONLY = 1
 _EVERYTHING = 3
 
@@ -49,8 +48,6 @@ def main() -> None:
     settings = msgspec.json.decode(sys.stdin.buffer.readline(), type=Settings)
     answers = os.dup(1)
     os.dup2(2, 1)
-    if hasattr(os, "nice"):
-        os.nice(_NICENESS)  # the gateway's event loop goes first
     server, loaded = _load(settings)
     os.write(answers, msgspec.json.encode(loaded) + b"\n")
     if not settings.debug:

@@ -132,13 +132,17 @@ class EmbeddedTransport:
 
     async def aclose(self) -> None:
         """Ends the model's process, whatever it is doing. A later request starts it again."""
+        await self._put_away()
+        if self._loading is not None:
+            await asyncio.gather(self._loading, return_exceptions=True)
+            self._loading = None
+            await self._put_away()
+
+    async def _put_away(self) -> None:
         process, self._process = self._process, None
         http, self._http = self._http, None
         if process is not None:
             await asyncio.to_thread(process.stop)
-        if self._loading is not None:
-            await asyncio.gather(self._loading, return_exceptions=True)
-            self._loading = None
         if http is not None:
             await http.aclose()
 
@@ -151,9 +155,7 @@ class EmbeddedTransport:
         return await asyncio.shield(self._loading)
 
     async def _load(self) -> HttpTransport:
-        old, self._http = self._http, None
-        if old is not None:
-            await old.aclose()
+        await self._put_away()  # what is left of one that crashed
         process = LlamaProcess(self._options)
         self._process = process
         await asyncio.to_thread(process.start)
