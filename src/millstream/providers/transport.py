@@ -30,7 +30,8 @@ _HOP_HEADERS: Final = frozenset({"connection", "keep-alive", "transfer-encoding"
 class HttpReply:
     """One upstream answer whose head has arrived. Implements ``providers.base.Reply``.
 
-    The idle limit costs nothing per read: one timer per stream looks, each time it runs out, when bytes last came.
+    The idle limit costs nothing per read: one timer per stream looks, each time it runs out, since when a read has been
+    waiting. The time between two reads is not the upstream's: a slow client makes them rare.
     """
 
     def __init__(self, response: aiohttp.ClientResponse, name: str, idle_timeout: float) -> None:
@@ -42,18 +43,19 @@ class HttpReply:
         self._name = name
         self._idle_timeout = idle_timeout
         self._loop = asyncio.get_running_loop()
-        self._last_read = self._loop.time()
+        self._waiting_since: float | None = None
         self._timed_out = False
         self._timer = self._loop.call_later(idle_timeout, self._look)
 
     async def read(self) -> bytes:
         """The next bytes as they came; ``b""`` at a clean end. Raises ``UpstreamFault`` on a cut or a silence."""
+        self._waiting_since = self._loop.time()
         try:
             data = await self._response.content.readany()
         except (aiohttp.ClientError, OSError) as error:
             self.close()
             raise self._fault(error) from error
-        self._last_read = self._loop.time()
+        self._waiting_since = None
         if not data:
             self._timer.cancel()
             if self._timed_out:
@@ -78,7 +80,8 @@ class HttpReply:
         self._response.close()
 
     def _look(self) -> None:
-        rest = self._last_read + self._idle_timeout - self._loop.time()
+        since = self._waiting_since
+        rest = self._idle_timeout if since is None else since + self._idle_timeout - self._loop.time()
         if rest > 0:
             self._timer = self._loop.call_later(rest, self._look)
             return

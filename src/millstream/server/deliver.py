@@ -113,8 +113,8 @@ class Delivery:
         receiving = asyncio.ensure_future(self._receive())
         try:
             while True:
-                # The head may leave meanwhile, after which silences are shorter.
-                timeout = min(self._until_due(), self._pulse.heartbeat)
+                # Meanwhile the head may leave or a write may get stuck, which have times of their own.
+                timeout = min(self._until_due(), self._pulse.heartbeat, self._pulse.send_timeout)
                 await asyncio.wait({receiving}, timeout=timeout)
                 if not receiving.done():
                     await self._tick()
