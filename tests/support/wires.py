@@ -22,13 +22,17 @@ class Heard:
 
     starts: int = 0
     id: str = ""
-    text: str = ""
+    pieces: list[str] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
     reason: str | None = None
     ends: int = 0
     errors: list[dict[str, Any]] = field(default_factory=list)
     keepalives: int = 0
     usage: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        return "".join(self.pieces)
 
     @property
     def over(self) -> bool:
@@ -196,7 +200,7 @@ class AnthropicWire(Wire):
 
     def _delta(self, delta: Mapping[str, Any], heard: Heard) -> None:
         if delta["type"] == "text_delta":
-            heard.text += delta["text"]
+            heard.pieces.append(delta["text"])
         elif delta["type"] == "input_json_delta":
             call_id, name, arguments = heard.calls[-1]
             heard.calls[-1] = (call_id, name, arguments + delta["partial_json"])
@@ -298,7 +302,7 @@ class ChatWire(Wire):
 
     def _delta(self, delta: Mapping[str, Any], heard: Heard) -> None:
         heard.starts += "role" in delta
-        heard.text += delta.get("content") or ""
+        heard.pieces.append(delta.get("content") or "")
         for call in delta.get("tool_calls") or []:
             if "id" in call:
                 assert call["index"] == len(heard.calls), "calls are numbered in their order"
