@@ -6,6 +6,7 @@ import http.client
 import json
 import signal
 import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -45,9 +46,9 @@ def test_the_greeting_has_the_address_and_three_things_to_try(shell: Shell) -> N
     assert url.startswith("http://127.0.0.1:")
     assert f"curl -N {url}/v1/messages" in text
     assert f'OpenAI(base_url="{url}/v1"' in text
-    assert "\n  millstream launch claude\n" in text
+    assert f"\n  {sys.executable} -m millstream launch claude\n" in text
     assert "\x1b" not in text
-    assert max(len(line) for line in lines) <= 84
+    assert max(len(line) for line in lines if sys.executable not in line) <= 84
 
 
 def test_a_greeting_that_nobody_reads_ends_nothing(shell: Shell) -> None:
@@ -149,3 +150,17 @@ def _free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def test_a_second_interrupt_ends_it_at_once_without_a_traceback(shell: Shell) -> None:
+    command = shell.command("serve", *OTHER_MODEL, "--address-only")
+    with subprocess.Popen(
+        command, env=shell.environ, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=LIMIT)
+    assert process.returncode in {0, 130}
+    assert "Traceback" not in told

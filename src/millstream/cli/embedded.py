@@ -18,8 +18,12 @@ class ModelMissing(TyperException):
     """The embedded model cannot answer. The message is one line that says why and what to do."""
 
 
+def is_meant(names: Known, model: str) -> bool:
+    return names.providers[names.routes.resolve(model).provider].kind == "embedded"
+
+
 def is_default(names: Known) -> bool:
-    return names.providers[names.default.provider].kind == "embedded"
+    return is_meant(names, names.routes.default)
 
 
 def is_installed() -> bool:
@@ -43,7 +47,7 @@ def prepare(tree: Config, names: Known, model: str) -> None:
     """
     from millstream.providers.model_file import ModelFileError, ensure_model
 
-    if names.providers[names.routes.resolve(model).provider].kind != "embedded":
+    if not is_meant(names, model):
         return
     if not is_installed():
         raise ModelMissing(f"the embedded model is not installed: {INSTALL}, or set the key of a provider")

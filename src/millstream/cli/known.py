@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from millstream import registry
 from millstream.config import Config, fingerprint
-from millstream.policy.routing import Route, Routes
+from millstream.policy.routing import Routes
 from millstream.providers.catalog import Provider
 from millstream.server import app
 
@@ -20,10 +20,6 @@ class Known:
     routes: Routes
     fingerprint: str
     server_key: str | None = field(default=None, repr=False)
-
-    @property
-    def default(self) -> Route:
-        return self.routes.resolve(self.routes.default)
 
 
 def known(config: Config, environ: Mapping[str, str]) -> Known:

@@ -78,6 +78,10 @@ def claude(
     except ClientFault as error:
         raise ConfigError(f"--model: {error}") from error
     embedded.prepare(tree, names, model or names.routes.default)
+    if embedded.is_meant(names, model or names.routes.default) and tree.embedded.model is None:
+        sys.stderr.write(
+            "millstream: the embedded model is too small for Claude Code: set a provider's key, or --model\n"
+        )
     own = options.as_flags(flags, default_model=model)
     with (
         child.leaving_on_signals(),
@@ -104,7 +108,7 @@ def _find(named: str | None, environ: Mapping[str, str]) -> str:
 
 
 def _refuse_overriding_settings(environ: Mapping[str, str]) -> None:
-    """Raises ``ConfigError`` where a settings file of Claude Code names another gateway: it wins over an environment."""
+    """Raises ``ConfigError`` where a settings file of Claude Code names another gateway: that wins over ours."""
     own = Path(environ.get("CLAUDE_CONFIG_DIR") or Path.home() / ".claude")
     project = Path.cwd() / ".claude"
     for file in (own / "settings.json", project / "settings.json", project / "settings.local.json"):

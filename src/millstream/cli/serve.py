@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 import threading
 from contextlib import suppress
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -94,6 +96,7 @@ def _greet(url: str, names: Known) -> None:
     from rich.text import Text
 
     from millstream import __version__
+    from millstream.cli import embedded
     from millstream.cli.output import console
 
     out = console()
@@ -101,7 +104,8 @@ def _greet(url: str, names: Known) -> None:
     with out.capture() as greeting:
         head = (("millstream ", "bold"), __version__, "  ", (url, "bold cyan"), "  default model ", (model, "green"))
         out.print(Text.assemble(*head))
-        for title, lines in _things_to_try(url, model, needs_key=names.server_key is not None):
+        small = embedded.is_default(names)
+        for title, lines in _things_to_try(url, model, needs_key=names.server_key is not None, small=small):
             out.print(Text(f"\n{title}", style="dim"))
             out.print("\n".join(f"  {line}" for line in lines), soft_wrap=True)
         out.print(Text("\nCtrl-C stops it.", style="dim"))
@@ -115,7 +119,16 @@ def _say(text: str) -> None:
         sys.stdout.flush()
 
 
-def _things_to_try(url: str, model: str, *, needs_key: bool) -> list[tuple[str, list[str]]]:
+def _own_name() -> str:
+    """How to call this program from here."""
+    script = Path(sys.argv[0])
+    if script.name != "millstream":
+        return f"{sys.executable} -m millstream"
+    on_path = shutil.which("millstream")
+    return "millstream" if on_path is not None and script.samefile(on_path) else str(script)
+
+
+def _things_to_try(url: str, model: str, *, needs_key: bool, small: bool) -> list[tuple[str, list[str]]]:
     curl = [f"curl -N {url}/v1/messages -H 'content-type: application/json' \\"]
     if needs_key:
         curl.append('  -H "x-api-key: $GATEWAY_KEY" \\')
@@ -134,8 +147,9 @@ def _things_to_try(url: str, model: str, *, needs_key: bool) -> list[tuple[str, 
         "):",
         '    print(chunk.choices[0].delta.content or "", end="", flush=True)',
     ]
+    agent_needs = " (set a provider's key first: the embedded model is too small for it)" if small else ""
     return [
         ("Watch tokens arrive:", curl),
         ("From Python, with the stock SDK (pip install openai):", sdk),
-        ("Claude Code on this gateway:", ["millstream launch claude"]),
+        (f"Claude Code through millstream{agent_needs}:", [f"{_own_name()} launch claude"]),
     ]

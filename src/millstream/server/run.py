@@ -8,6 +8,7 @@ import logging
 import signal
 import socket
 from collections.abc import Callable, Mapping
+from types import FrameType
 
 import uvicorn
 
@@ -78,6 +79,12 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             self._ready()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        if self.force_exit:
+            # A second Ctrl-C cuts everything off, as asked. What uvicorn has to say about that is a traceback.
+            logging.getLogger("uvicorn.error").disabled = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         running = len(self._app.deliveries)
