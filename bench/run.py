@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import signal
 import subprocess
 import sys
@@ -36,6 +37,9 @@ def main() -> int:
     if arguments.list:
         _list(console)
         return 0
+    if arguments.profile and shutil.which(arguments.profile) is None:
+        console.print(f"{arguments.profile} is not on the path")
+        return 2
     subprocess.run(["make", "--quiet", "-C", str(HERE)], check=True)
     signal.signal(signal.SIGTERM, _exit)
     subjects = _available(console, [s for s in SUBJECTS if not arguments.only or s.name in arguments.only])

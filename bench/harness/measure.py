@@ -141,10 +141,11 @@ def _client(bench: Bench, load: Load, profiler: Profiler | None = None) -> dict[
     arguments = [str(GENERATOR), *_client_arguments(bench, load, body)]
     command = process.on_core(LOAD_CORE, arguments, realtime=bench.realtime)
     watching = None
+    said: dict[str, Any] = {"phase": ""}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as client:
         assert client.stdout is not None
         for line in client.stdout:
-            said: dict[str, Any] = json.loads(line)
+            said = json.loads(line)
             if said["phase"] == "window" and profiler is not None and bench.pid is not None:
                 watching = profiler.start(bench, load)
     if watching is not None:
