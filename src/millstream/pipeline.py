@@ -24,7 +24,7 @@ from millstream.core.assemble import Assembler
 from millstream.core.errors import ClientFault, Kind, MillstreamError, PolicyRefusal, UpstreamFault
 from millstream.core.events import Event, Fault, MessageStart
 from millstream.core.grammar import Grammar, State
-from millstream.core.messages import Request, Usage
+from millstream.core.messages import Request, Usage, extra_of
 from millstream.core.tokens import estimate
 from millstream.dialects.base import (
     ClientCall,
@@ -300,7 +300,16 @@ class Exchange:
         target = Target(model, provider.quirks, stream=stream)
         if self._same_dialect:
             return provider.dialect.forward_request(self._call, target)
+        self._refuse_foreign_state()
         return provider.dialect.render_request(self.request, target)
+
+    def _refuse_foreign_state(self) -> None:
+        """Leaving out what stands for the client's history or cached prompt would answer another question."""
+        own = extra_of(self.request.extra, self._dialect.name)
+        for name in self._dialect.stateful:
+            if own.get(name):
+                message = f"{name}: {self._upstream.provider.name} does not hold it; send the whole input instead"
+                raise ClientFault(message, param=name)
 
     def _reply_context(self) -> ReplyContext:
         return ReplyContext(self.record.id, self._began_at, self._understood(), self._start_left, self._start)

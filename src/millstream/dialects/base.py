@@ -130,6 +130,10 @@ class Dialect(Protocol):
 
     name: str
     quirks: type[Quirks]
+    stateful: tuple[str, ...]
+    """Fields of its requests that stand for something its own servers hold (an earlier reply, a cached prompt). Another
+    upstream cannot be asked with them."""
+
     stream_content_type: str
 
     def stream_type(self, call: ClientCall) -> str:

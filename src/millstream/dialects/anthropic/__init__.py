@@ -39,6 +39,7 @@ class AnthropicDialect:
 
     name: str = ORIGIN
     quirks: type[Quirks] = AnthropicQuirks
+    stateful: tuple[str, ...] = ()
     stream_content_type: str = "text/event-stream; charset=utf-8"
 
     def stream_type(self, call: ClientCall) -> str:

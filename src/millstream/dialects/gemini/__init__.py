@@ -42,6 +42,7 @@ class GeminiDialect:
 
     name: str = NAME
     quirks: type[Quirks] = GeminiQuirks
+    stateful: tuple[str, ...] = ("cachedContent",)
     stream_content_type: str = "text/event-stream"
 
     def stream_type(self, call: ClientCall) -> str:

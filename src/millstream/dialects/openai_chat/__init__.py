@@ -36,6 +36,7 @@ class _OpenAIChat:
 
     name: str = wire.NAME
     quirks: type[Quirks] = OpenAIChatQuirks
+    stateful: tuple[str, ...] = ()
     stream_content_type: str = "text/event-stream"
 
     def stream_type(self, call: ClientCall) -> str:

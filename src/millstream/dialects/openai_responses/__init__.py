@@ -43,6 +43,7 @@ class OpenAIResponses:
 
     name = wire.NAME
     quirks: type[Quirks] = ResponsesQuirks
+    stateful: tuple[str, ...] = ("previous_response_id", "conversation", "background", "prompt")
     stream_content_type = "text/event-stream; charset=utf-8"
 
     def stream_type(self, call: ClientCall) -> str:
