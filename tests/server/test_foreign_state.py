@@ -28,9 +28,9 @@ def post(url: str, body: dict[str, object]) -> tuple[int, dict[str, object]]:
     ],
 )
 def test_a_reference_to_what_another_api_holds_is_refused_by_name(path: str, field: str, value: object) -> None:
-    hello = (
-        {"input": "hi", "model": "replay/hello"} if "responses" in path else {"contents": [{"parts": [{"text": "hi"}]}]}
-    )
+    hello: dict[str, object] = {"input": "hi", "model": "replay/hello"}
+    if "generateContent" in path:
+        hello = {"contents": [{"parts": [{"text": "hi"}]}]}
     with GatewayThread(Config(default_model="replay/hello")) as gateway:
         assert post(gateway.url + path, hello)[0] == 200
         status, body = post(gateway.url + path, {**hello, field: value})
