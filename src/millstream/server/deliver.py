@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from starlette.types import Receive, Send
+from starlette.types import Message, Receive, Send
 
 from millstream.core.errors import MillstreamError
 
@@ -33,6 +33,7 @@ class Delivery:
 
     def __init__(self, receive: Receive, send: Send, pulse: Pulse) -> None:
         self.started = False
+        self._ended = False
         self._receive = receive
         self._send = send
         self._pulse = pulse
@@ -53,24 +54,29 @@ class Delivery:
         """Send the head, once."""
         if not self.started:
             self.started = True
-            await self._send({"type": "http.response.start", "status": 200, "headers": self._head()})
+            await self._push({"type": "http.response.start", "status": 200, "headers": self._head()})
 
     async def write(self, data: bytes) -> None:
         """Send a piece of the body; returns when the client's buffers can take more."""
-        self._sending_since = self._loop.time()
-        await self._send({"type": "http.response.body", "body": data, "more_body": True})
-        self._sending_since = None
+        await self._push({"type": "http.response.body", "body": data, "more_body": True})
         self._last_sent = self._loop.time()
 
     async def end(self) -> None:
-        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+        await self._push({"type": "http.response.body", "body": b"", "more_body": False})
+        self._ended = True
 
     async def respond(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
         """A whole response."""
         self.started = True
         headers = [(b"content-length", str(len(body)).encode()), *headers]
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
-        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+        await self._push({"type": "http.response.start", "status": status, "headers": headers})
+        await self._push({"type": "http.response.body", "body": body, "more_body": False})
+        self._ended = True
+
+    async def _push(self, message: Message) -> None:
+        self._sending_since = self._loop.time()
+        await self._send(message)
+        self._sending_since = None
 
     async def attend(self, work: Callable[[], Awaitable[None]]) -> None:
         """Do ``work`` for as long as the client is there.
@@ -119,7 +125,9 @@ class Delivery:
                 if not receiving.done():
                     await self._tick()
                 elif receiving.result()["type"] == "http.disconnect":
-                    self.interrupt(ClientGone())
+                    # Servers say this too once the response is complete, which is no reason to break off what follows.
+                    if not self._ended:
+                        self.interrupt(ClientGone())
                     return
                 else:
                     receiving = asyncio.ensure_future(self._receive())

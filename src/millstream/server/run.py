@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import math
 import signal
 import socket
 from collections.abc import Callable, Mapping
@@ -19,8 +20,8 @@ from millstream.server.app import Application, build, server_key
 from millstream.telemetry import logs
 
 _BACKLOG = 2048
-_GRACE_S = 5
-"""After the last terminal error has been written, for it to reach the client."""
+GRACE_S = 5.0
+"""For the last terminal error to reach a client that is slow to take it."""
 
 
 def serve(config: Config, environ: Mapping[str, str], ready: Callable[[str], None]) -> int:
@@ -48,9 +49,12 @@ def serve(config: Config, environ: Mapping[str, str], ready: Callable[[str], Non
     return 0 if runner.started else 1
 
 
-def make_server(app: Application, drain: float, ready: Callable[[], None]) -> uvicorn.Server:
-    """The server as it is run, for whoever brings the socket. ``ready`` is called once requests are taken; streams that
-    run when it stops may go on for ``drain`` seconds."""
+def make_server(app: Application, drain: float, ready: Callable[[], None], *, grace: float = GRACE_S) -> uvicorn.Server:
+    """The server as it is run, for whoever brings the socket. ``ready`` is called once requests are taken.
+
+    When it stops, streams may go on for ``drain`` seconds; ``grace`` seconds later, clients that have not taken their
+    last words by then are cut off.
+    """
     config = uvicorn.Config(
         app.asgi,
         loop="uvloop",
@@ -61,18 +65,21 @@ def make_server(app: Application, drain: float, ready: Callable[[], None]) -> uv
         access_log=False,
         server_header=False,
         timeout_keep_alive=75,
-        timeout_graceful_shutdown=round(drain + _GRACE_S),
+        timeout_graceful_shutdown=math.ceil(drain + grace) + 1,
     )
-    return _Server(config, app, drain, ready)
+    return _Server(config, app, drain, grace, ready)
 
 
 class _Server(uvicorn.Server):
     """uvicorn, told when it listens, and with an end for streams that outlive the drain."""
 
-    def __init__(self, config: uvicorn.Config, app: Application, drain: float, ready: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, app: Application, drain: float, grace: float, ready: Callable[[], None]
+    ) -> None:
         super().__init__(config)
         self._app = app
         self._drain = drain
+        self._grace = grace
         self._ready = ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -92,10 +99,18 @@ class _Server(uvicorn.Server):
             logs.logger.info("stopping: %d streams may go on for up to %g s", running, self._drain)
         loop = asyncio.get_running_loop()
         end = loop.call_later(self._drain, self._app.deliveries.interrupt, _shutting_down)
+        cut = loop.call_later(self._drain + self._grace, self._cut_off)
         try:
             await super().shutdown(sockets)
         finally:
             end.cancel()
+            cut.cancel()
+            self._cut_off()
+
+    def _cut_off(self) -> None:
+        """End what is still connected. A client that does not read would keep its last bytes, and so us, for ever."""
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
 
 
 def _shutting_down() -> PolicyRefusal:

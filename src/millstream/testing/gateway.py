@@ -13,35 +13,33 @@ from typing import Self, TypeVar
 from millstream.config import Config
 from millstream.pipeline import Gateway
 from millstream.server.app import build
-from millstream.server.run import make_server
+from millstream.server.run import GRACE_S, make_server
 
 _LIMIT_S = 30.0
 T = TypeVar("T")
 
 
 class GatewayThread:
-    """Serves from ``with`` to its end, on a free port of 127.0.0.1. ``environ`` is where keys are looked for.
+    """Serves from ``with`` to its end, on a free port of 127.0.0.1. ``environ`` is where keys are looked for; for
+    ``grace`` see ``make_server``.
 
     Raises ``ConfigError``.
     """
 
-    def __init__(self, config: Config, environ: Mapping[str, str] | None = None) -> None:
+    def __init__(self, config: Config, environ: Mapping[str, str] | None = None, *, grace: float = GRACE_S) -> None:
         self._app = build(config, environ or {})
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._listener.setblocking(False)
-        self._up: Future[asyncio.AbstractEventLoop] = Future()
-        self._server = make_server(self._app, config.server.drain, self._ready)
-        self._thread = threading.Thread(target=self._run, name="gateway", daemon=True)
-
-    @property
-    def address(self) -> tuple[str, int]:
         host, port = self._listener.getsockname()
-        return host, port
+        self.address: tuple[str, int] = (host, port)
+        self._up: Future[asyncio.AbstractEventLoop] = Future()
+        self._server = make_server(self._app, config.server.drain, self._ready, grace=grace)
+        self._thread = threading.Thread(target=self._run, name="gateway", daemon=True)
 
     @property
     def url(self) -> str:
         """Without a slash at its end, and without ``/v1``."""
-        host, port = self._address
+        host, port = self.address
         return f"http://{host}:{port}"
 
     @property
@@ -53,7 +51,6 @@ class GatewayThread:
         return self.call(lambda: len(self._app.deliveries))
 
     def __enter__(self) -> Self:
-        self._address = self.address
         self._thread.start()
         self._up.result(_LIMIT_S)
         return self
