@@ -185,7 +185,8 @@ class SideDoor(_Watched):
         """What was held back and ``data``, up to the last frame that is complete; the rest is held."""
         self._held.append(data)
         self._held_size += len(data)
-        pending = self._parser.pending
+        # What follows the reply's end is no longer the parser's, but still no keepalive may get between its bytes.
+        pending = _unfinished(b"".join(self._held)) if self.watch.ended else self._parser.pending
         if pending >= self._held_size:
             return b""
         whole = b"".join(self._held)
@@ -209,6 +210,12 @@ class SideDoor(_Watched):
         if not self.error.content_sent:
             return b""
         return self._renderer().render([event for event in events if isinstance(event, ev.Fault)])
+
+
+def _unfinished(data: bytes) -> int:
+    """How many bytes follow the last whole frame of ``data``."""
+    ends = (data.rfind(end) + len(end) for end in (b"\n\n", b"\r\n\r\n") if end in data)
+    return len(data) - max(ends, default=0)
 
 
 def _fault_in(parser: Parser, frame: bytes) -> ev.Fault | None:
