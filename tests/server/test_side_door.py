@@ -1,5 +1,6 @@
 """Client and upstream of one dialect: what passes is what came, to the byte, in both directions."""
 
+import asyncio
 import json
 
 import pytest
@@ -73,16 +74,29 @@ def test_lines_that_end_in_carriage_returns_stay_so(site: Site, wire: Wire, stre
 
 
 @both
-def test_each_write_to_the_client_ends_with_a_frame(site: Site, wire: Wire, stream: bytes) -> None:
-    async def answer(call: Call) -> None:
-        await call.stream(*(stream[place : place + 50] for place in range(0, len(stream), 50)))
-
+def test_no_keepalive_gets_into_a_frame_not_even_after_the_end(site: Site, wire: Wire, stream: bytes) -> None:
     async def main() -> None:
-        async with site.upstream(answer), site.client() as sender:
+        silent_twice = asyncio.Semaphore(0)
+
+        async def answer(call: Call) -> None:
+            await call.head()
+            for piece in (stream, b"data: [D", b"ONE]\n", b"\n"):
+                await call.send(piece)
+                await silent_twice.acquire()
+            await call.end()
+
+        async with site.upstream(answer), site.client(heartbeat=0.03) as sender:
             await sender.send("POST", wire.path, wire.request(model=model_of(wire)))
             await sender.head()
-            while piece := await sender.body.read():
-                assert piece.endswith(b"\n\n")
+            got = await sender.body.until(stream)
+            for _ in range(4):
+                for _ in range(2):
+                    got += await sender.body.read()
+                silent_twice.release()
+            frames = (got + await sender.body.rest()).removeprefix(stream).split(b"\n\n")
+            assert frames.pop() == b""
+            assert frames.count(b"data: [DONE]") == 1
+            assert len(set(frames)) == 2, "and but for it, only keepalives"
 
     run(main())
 

@@ -29,7 +29,11 @@ class RawClient:
         if self._receive_buffer is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._receive_buffer)
         sock.setblocking(False)
-        await asyncio.get_running_loop().sock_connect(sock, self._address)
+        try:
+            await asyncio.get_running_loop().sock_connect(sock, self._address)
+        except OSError:
+            sock.close()
+            raise
         limit = self._receive_buffer or 2**16
         self._reader, self._writer = await asyncio.open_connection(sock=sock, limit=limit)
         return self
