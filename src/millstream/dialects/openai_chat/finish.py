@@ -65,7 +65,7 @@ def choice_end(number: int, finish_reason: str, stopped_at: object, *, called: b
         reason = "tool_calls"
     elif not called and reason == "tool_calls":
         reason = "stop"
-    kept = {} if finish_reason == _word(reason) else {"finish_reason": finish_reason}
+    kept = {} if finish_reason in ("", _word(reason)) else {"finish_reason": finish_reason}
     return ev.ChoiceEnd(number, reason, sequence or None, own_extra(wire.NAME, kept))
 
 

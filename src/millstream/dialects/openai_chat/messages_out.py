@@ -215,8 +215,7 @@ class MessagesOut:
                     written["refusal"] = text_of(part)
         else:
             spoken = tuple(part for part in said if not isinstance(part, ReasoningPart))
-            content = _spoken(spoken) if not self._is_cached(spoken) else self._parts.parts(spoken, f"{path}.content")
-            written["content"] = content or None
+            written["content"] = self._said_by_assistant(spoken, path) or None
         self._add_calls(message, written)
         if not self._own:
             self._echo(thoughts, written)
@@ -225,6 +224,14 @@ class MessagesOut:
         written |= fields
         if self._own or len(written) > 2 or written["content"] is not None:
             self.messages.append(written)
+
+    def _said_by_assistant(self, parts: tuple[Part, ...], path: str) -> Any:
+        """Only words: what else a model said elsewhere, this API has no place for."""
+        words = tuple(part for part in parts if text_of(part) is not None)
+        for part in parts:
+            if part not in words:
+                self._parts.drop(part)
+        return self._parts.parts(words, f"{path}.content") if self._is_cached(words) else _spoken(words)
 
     def _own_content(self, said: list[Part], path: str, *, plain: bool) -> Any:
         if plain and isinstance(said[0], TextPart):

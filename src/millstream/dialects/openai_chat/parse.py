@@ -218,9 +218,9 @@ class ChatParser:
             choice.delta = choice.message or choice.delta
             for position, call in enumerate((choice.delta and choice.delta.tool_calls) or ()):
                 call.index = position
-            if choice.finish_reason is None or not choice.finish_reason.strip():
-                choice.finish_reason = "stop"
             self._choice(choice, number, events)
+            answer = self._answer(choice, number)
+            answer.finish_reason = answer.finish_reason or ""
         self._count(reply.usage, events)
         self._end(events)
 

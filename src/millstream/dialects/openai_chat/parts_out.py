@@ -71,9 +71,18 @@ class PartsOut:
             return self._with_cache(self._media(part, path), part)
         if isinstance(part, UnknownPart) and part.origin == wire.NAME:
             return dict(part.data)
-        kind = part.data.get("type") if isinstance(part, UnknownPart) else type(part).__name__
-        self.dropped.append(f"messages.{kind}")
+        self.drop(part)
         return None
+
+    def drop(self, part: Part) -> None:
+        match part:
+            case UnknownPart():
+                kind = wire.string(part.data, "type") or "unknown"
+            case MediaPart():
+                kind = part.kind
+            case _:
+                kind = "server_tool_result"
+        self.dropped.append(f"messages.{kind}")
 
     def _with_cache(self, written: Wire, part: Part) -> Wire:
         cache = getattr(part, "cache", None)
