@@ -120,6 +120,7 @@ def test_models_have_the_fields_of_both_apis(site: Site) -> None:
         assert entry["created_at"].endswith("Z")
         assert entry["owned_by"]
         assert entry["display_name"]
+        assert entry["lifecycle"] == "active"
 
 
 def test_a_model_with_slashes_in_its_name_is_found_by_itself(site: Site) -> None:

@@ -18,6 +18,10 @@ from millstream.pipeline import Gateway
 from millstream.server.model_api import Deliveries
 
 
+_UNKNOWN = dict.fromkeys(("capabilities", "deprecated_at", "line", "max_input_tokens", "max_tokens", "retires_at"))
+"""What Anthropic tells of its models and nobody of those behind us. Its clients want the fields to be there."""
+
+
 class Info:
     """Handlers over one gateway. ``fingerprint`` tells gateways of other configurations apart, without secrets."""
 
@@ -92,6 +96,8 @@ class Info:
             "type": "model",
             "display_name": name if name == route.name else f"{name} ({route.name})",
             "created_at": created,
+            "lifecycle": "active",
+            **_UNKNOWN,
         }
 
 
