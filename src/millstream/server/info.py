@@ -17,7 +17,6 @@ from millstream.dialects.base import Dialect
 from millstream.pipeline import Gateway
 from millstream.server.model_api import Deliveries
 
-
 _UNKNOWN = dict.fromkeys(("capabilities", "deprecated_at", "line", "max_input_tokens", "max_tokens", "retires_at"))
 """What Anthropic tells of its models and nobody of those behind us. Its clients want the fields to be there."""
 
