@@ -83,10 +83,11 @@ def build(config: Config, environ: Mapping[str, str], *, preload: bool = False) 
     ``preload`` loads the embedded model at the start where it is the default. Raises ``ConfigError``.
     """
     providers = registry.providers(config, environ)
+    dialects = registry.dialects()
     gateway = Gateway(
-        dialects=registry.dialects(),
+        dialects=dialects,
         routes=routes(config, providers),
-        upstreams={name: Upstream(p, _transport(p, config)) for name, p in providers.items()},
+        upstreams={name: Upstream(p, _transport(p, config, dialects)) for name, p in providers.items()},
         retry=RetryPolicy(config.upstream.retries, config.upstream.backoff, config.upstream.max_retry_wait),
         now=time.time,
         new_id=lambda: f"ms_{secrets.token_hex(12)}",
@@ -118,7 +119,7 @@ def _default_model(providers: Mapping[str, Provider]) -> str:
     return EMBEDDED
 
 
-def _transport(provider: Provider, config: Config) -> Transport:
+def _transport(provider: Provider, config: Config, dialects: Mapping[str, Dialect]) -> Transport:
     if provider.kind == "embedded":
         embedded = config.embedded
         return EmbeddedTransport(
@@ -131,7 +132,13 @@ def _transport(provider: Provider, config: Config) -> Transport:
         )
     if provider.kind == "replay":
         folder = config.replay.folder
-        return ReplayTransport(provider.dialect, Path(folder).expanduser() if folder else None)
+        return ReplayTransport(
+            provider.dialect,
+            Path(folder).expanduser() if folder else None,
+            dialects,
+            head_timeout=config.upstream.head_timeout,
+            idle_timeout=config.upstream.idle_timeout,
+        )
     waits = Waits(config.upstream.connect_timeout, config.upstream.head_timeout, config.upstream.idle_timeout)
     return HttpTransport(provider.name, provider.base_url, credential_headers(provider), waits)
 

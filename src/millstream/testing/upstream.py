@@ -1,204 +1,378 @@
-"""A scripted upstream on a real socket: what ``providers.replay`` plays, with real cuts, resets and stalls.
+"""A scripted upstream on a real socket: the scenarios of ``replay/NAME``, with real cuts, resets and stalls.
 
-    async with replay_server(load(Path("overloaded.toml"))) as upstream:
+    async with replay_server(Path("overloaded.toml")) as upstream:
         client = AsyncOpenAI(base_url=upstream.url + "/v1", api_key="any")
 
-Speaks the paths of all four APIs, with and without ``/v1``. See ``docs/replay.md``.
+Speaks the paths of all four APIs, with and without ``/v1``. docs/replay.md has the scenarios' reference.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import json
+import math
+import socket
+import struct
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from http.client import responses
 from pathlib import Path
+from typing import Protocol, cast
+from urllib.parse import unquote
 
-import msgspec
+import httptools
 
 from millstream.core.errors import ClientFault, Kind
-from millstream.core.tokens import text_tokens
 from millstream.dialects.base import ClientCall, Dialect
-from millstream.providers.replay import End, Play, Player, Send, Wait
-from millstream.providers.scenario import Scenario, ScenarioError
+from millstream.providers.replay.content import Content, refusal
+from millstream.providers.replay.library import Library, UnknownNameError, load
+from millstream.providers.replay.plan import Plan
+from millstream.providers.replay.player import MAX_KEPT, Player, Received
+from millstream.providers.replay.reading import ScenarioError
+from millstream.providers.replay.scenario import Scenario
+from millstream.providers.replay.transport import call_of, counted, whole
 from millstream.registry import dialects
 
-_HEAD_LIMIT = 64 * 1024
-_PATHS = {
-    "/messages": "anthropic",
-    "/chat/completions": "openai_chat",
-    "/responses": "openai_responses",
-}
-_CORS = "access-control-allow-origin: *\r\naccess-control-allow-headers: *\r\n"
+_MAX_BODY = 64 * 1024 * 1024
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+_PATHS = (("/messages", "anthropic"), ("/chat/completions", "openai_chat"), ("/responses", "openai_responses"))
+_CORS = {"access-control-allow-origin": "*", "access-control-allow-headers": "*"}
+
+Source = Scenario | Path
+"""A scenario, a file of one, a recording, or a folder of all these, from which a request's model chooses."""
+
+
+class _Stage(Protocol):
+    """Who plays for a request's model."""
+
+    def player(self, model: str) -> Player: ...
+
+    def models(self) -> list[str]: ...
 
 
 @dataclass
 class ReplayServer:
     """``url`` has no path. Times are the event loop's, in seconds.
 
-    ``sent_at`` holds when each piece of a body was written, ``left_at`` when each client that left before the end of
-    its answer was noticed to have gone. ``open_streams`` counts answers under way.
+    ``open_streams`` counts answers under way. ``cancelled`` counts clients that left before the end of their answer,
+    and ``left_at`` holds when each of them was noticed to have gone. ``received`` keeps the last thousand requests,
+    each with the times when its events were written.
     """
 
-    player: Player
     url: str = ""
     open_streams: int = 0
-    sent_at: list[float] = field(default_factory=list)
+    received: deque[Received] = field(default_factory=lambda: deque(maxlen=MAX_KEPT))
     left_at: list[float] = field(default_factory=list)
-    left: asyncio.Event = field(default_factory=asyncio.Event)
+    _changed: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
 
     @property
     def requests(self) -> list[bytes]:
         """The bodies received, newest last."""
-        return self.player.received
+        return [received.body for received in self.received]
+
+    @property
+    def sent_at(self) -> list[float]:
+        """When each event of every answer was written."""
+        return [time for received in self.received for time in received.sent]
+
+    @property
+    def cancelled(self) -> int:
+        return len(self.left_at)
+
+    async def until(self, condition: Callable[[ReplayServer], bool], within: float = 10.0) -> None:
+        """Wait for ``condition``, looked at whenever something happens. Raises ``TimeoutError`` after ``within`` s."""
+        async with asyncio.timeout(within):
+            while not condition(self):
+                await self._changed.wait()
+
+    def happened(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
 
 
 @asynccontextmanager
 async def replay_server(
-    scenario: Scenario, *, host: str = "127.0.0.1", port: int = 0, folder: Path | None = None
+    source: Source, *, host: str = "127.0.0.1", port: int = 0, folder: Path | None = None
 ) -> AsyncIterator[ReplayServer]:
-    """Serve ``scenario`` until the end of the ``async with``; ``folder`` is where its files are."""
-    state = ReplayServer(Player(scenario, folder))
+    """Serve ``source`` until the end of the ``async with``; ``folder`` is where a ``Scenario``'s own files are.
+
+    Raises ``ScenarioError`` for a file that cannot be used, ``OSError`` if the port is taken.
+    """
     known = dialects()
-    running: set[asyncio.Task[None]] = set()
-
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        if task is not None:
-            running.add(task)
-            task.add_done_callback(running.discard)
-        try:
-            await _Connection(state, known, reader, writer).serve()
-        except asyncio.CancelledError:
-            writer.transport.abort()
-        finally:
-            writer.close()
-
-    server = await asyncio.start_server(connected, host, port, limit=_HEAD_LIMIT)
+    stage = await asyncio.to_thread(_stage, source, folder, known)
+    state = ReplayServer()
+    tasks: set[asyncio.Task[None]] = set()
+    connections: set[_Connection] = set()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: _Connection(state, stage, known, tasks, connections), host, port)
     bound = server.sockets[0].getsockname()
-    state.url = f"http://{bound[0]}:{bound[1]}"
+    state.url = f"http://[{bound[0]}]:{bound[1]}" if ":" in bound[0] else f"http://{bound[0]}:{bound[1]}"
     try:
         yield state
     finally:
         server.close()
-        for task in list(running):
+        for connection in list(connections):
+            connection.abort()
+        for task in list(tasks):
             task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         await server.wait_closed()
 
 
-class _Connection:
-    """One client's connection, request after request."""
+def serve(source: Source, *, host: str = "127.0.0.1", port: int = 0, ready: Callable[[str], None] = print) -> None:
+    """Serve ``source`` until Ctrl-C; ``ready`` gets the URL. Raises as ``replay_server``."""
+
+    async def run() -> None:
+        async with replay_server(source, host=host, port=port) as state:
+            ready(state.url)
+            await asyncio.Event().wait()
+
+    with suppress(KeyboardInterrupt):
+        asyncio.run(run())
+
+
+class _One:
+    """The same scenario whatever the model."""
+
+    def __init__(self, player: Player) -> None:
+        self._player = player
+
+    def player(self, model: str) -> Player:
+        return self._player
+
+    def models(self) -> list[str]:
+        return [self._player.scenario.model]
+
+
+class _Many:
+    """The scenario that the model names."""
+
+    def __init__(self, library: Library, make: Callable[[Scenario, Path], Player]) -> None:
+        self._library = library
+        self._make = make
+        self._players: dict[tuple[str, int, int], Player] = {}
+
+    def player(self, model: str) -> Player:
+        found = self._library.find(model)
+        if found.version not in self._players:
+            self._players[found.version] = self._make(found.scenario, found.folder)
+        return self._players[found.version]
+
+    def models(self) -> list[str]:
+        return self._library.names()
+
+
+def _stage(source: Source, folder: Path | None, known: Mapping[str, Dialect]) -> _Stage:
+    def make(scenario: Scenario, beside: Path) -> Player:
+        return Player(scenario, beside, known, lambda: asyncio.get_running_loop().time())
+
+    if isinstance(source, Scenario):
+        return _One(make(source, folder or Path()))
+    try:
+        return _One(make(load(source), source.parent))
+    except ScenarioError:
+        if source.is_dir():
+            return _Many(Library(source), make)
+        raise
+
+
+class _Connection(asyncio.Protocol):
+    """One client's connection: a request, its answer, the next request."""
 
     def __init__(
         self,
         state: ReplayServer,
-        known: dict[str, Dialect],
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
+        stage: _Stage,
+        known: Mapping[str, Dialect],
+        tasks: set[asyncio.Task[None]],
+        connections: set[_Connection],
     ) -> None:
         self._state = state
+        self._stage = stage
         self._dialects = known
-        self._reader = reader
-        self._writer = writer
+        self._tasks = tasks
+        self._connections = connections
         self._loop = asyncio.get_running_loop()
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._waiting: deque[tuple[str, str, dict[str, str], bytes]] = deque()
+        self._answering: asyncio.Task[None] | None = None
+        self._ours = False
+        self._parser = httptools.HttpRequestParser(self)
+        self._url = b""
+        self._headers: dict[str, str] = {}
+        self._body = bytearray()
 
-    async def serve(self) -> None:
-        with suppress(asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError):
-            while await self._request():
-                pass
+    # The transport's side.
 
-    async def _request(self) -> bool:
-        """One request and its answer; whether the connection may take another."""
-        head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-        first, *lines = head.split("\r\n")
-        method, target, _ = first.split(" ", 2)
-        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-        body = await self._reader.readexactly(int(headers.get("content-length") or 0))
-        path, _, query = target.partition("?")
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=0)
+        self._connections.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError:
+            self._transport.close()
+        if len(self._body) > _MAX_BODY:
+            self._transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._connections.discard(self)
+        self._writable.set()
+        if self._answering is not None:
+            self._answering.cancel()
+
+    def pause_writing(self) -> None:
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        self._writable.set()
+
+    def abort(self) -> None:
+        """End it from our side."""
+        self._ours = True
+        self._transport.abort()
+
+    # The parser's side.
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+
+    def on_body(self, body: bytes) -> None:
+        self._body += body
+
+    def on_message_complete(self) -> None:
+        method = self._parser.get_method().decode("ascii")
+        self._waiting.append((method, self._url.decode("latin-1"), self._headers, bytes(self._body)))
+        self._url, self._headers, self._body = b"", {}, bytearray()
+        if self._answering is None:
+            self._answering = self._loop.create_task(self._answer())
+            self._tasks.add(self._answering)
+            self._answering.add_done_callback(self._tasks.discard)
+
+    # Ours.
+
+    async def _answer(self) -> None:
+        try:
+            while self._waiting and not self._transport.is_closing():
+                plan, received = self._planned(*self._waiting.popleft())
+                await self._perform(plan, received)
+        except Exception:
+            self._transport.abort()
+            raise
+        finally:
+            self._answering = None
+
+    def _planned(self, method: str, target: str, headers: dict[str, str], body: bytes) -> tuple[Plan, Received | None]:
+        path = target.partition("?")[0]
         if method != "POST":
-            return await self._tell(method, path)
-        dialect, call = self._call(path, query, headers, body)
-        if dialect is None:
-            return self._whole(404, {"error": {"message": f"nothing is served at {path}"}})
-        if path.endswith(("/count_tokens", ":countTokens", "/input_tokens")):
-            self._answer_bytes(200, dialect.count_reply(text_tokens(body.decode(errors="replace"))))
-            return True
+            return self._told(method, path), None
+        name = _dialect_of(path)
+        if name is None or name not in self._dialects:
+            return _json(404, {"error": {"message": f"nothing is served at {path}"}}), None
+        dialect = self._dialects[name]
+        count = counted(dialect, target, body)
+        if count is not None:
+            return count, None
+        return self._played(dialect, call_of(target, headers, body), target)
+
+    def _played(self, dialect: Dialect, call: ClientCall, target: str) -> tuple[Plan, Received | None]:
         try:
-            play = self._state.player.play(dialect, call)
-        except (ClientFault, ScenarioError) as error:
-            fault = error if isinstance(error, ClientFault) else ClientFault(str(error), Kind.NOT_FOUND)
-            reply = dialect.render_error(fault)
-            self._answer_bytes(reply.status, reply.body)
-            return True
-        return await self._perform(play)
+            plan, received = self._stage.player(dialect.peek(call).model).play(dialect, call, target)
+        except ClientFault as error:
+            return whole(refusal(dialect.render_error(error))), None
+        except ScenarioError as error:
+            kind = Kind.NOT_FOUND if isinstance(error, UnknownNameError) else Kind.INTERNAL
+            return whole(refusal(dialect.render_error(ClientFault(str(error), kind)))), None
+        self._state.received.append(received)
+        return plan, received
 
-    def _call(self, path: str, query: str, headers: dict[str, str], body: bytes) -> tuple[Dialect | None, ClientCall]:
-        for part, name in _PATHS.items():
-            if part in path:
-                return self._dialects[name], ClientCall(body, headers)
-        model, colon, method = path.rpartition("/models/")[2].rpartition(":")
-        if not colon:
-            return None, ClientCall(body, headers)
-        params = dict(pair.partition("=")[::2] for pair in query.split("&") if pair)
-        call = ClientCall(body, headers, model, stream=method.startswith("stream"), params=params)
-        return self._dialects["gemini"], call
+    def _told(self, method: str, path: str) -> Plan:
+        models = [_model(name) for name in self._stage.models()]
+        if path.endswith("/models"):
+            return _json(200, {"object": "list", "data": models})
+        wanted = unquote(path.rpartition("/models/")[2])
+        if "/models/" in path and any(model["id"] == wanted for model in models):
+            return _json(200, _model(wanted))
+        known = method == "OPTIONS" or path in ("/", "/health")
+        return _json(200, {"status": "ok"}) if known else _json(404, {"error": {"message": f"nothing is at {path}"}})
 
-    async def _tell(self, method: str, path: str) -> bool:
-        if method == "OPTIONS":
-            return self._whole(200, {})
-        model = {"id": self._state.player.scenario.model, "object": "model", "created": 0, "owned_by": "replay"}
-        found = {"object": "list", "data": [model]} if path.endswith("/models") else {"status": "ok"}
-        return self._whole(200, found)
-
-    def _whole(self, status: int, value: object) -> bool:
-        self._answer_bytes(status, msgspec.json.encode(value))
-        return True
-
-    def _answer_bytes(self, status: int, body: bytes) -> None:
-        head = f"HTTP/1.1 {status} -\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n{_CORS}\r\n"
-        self._writer.write(head.encode() + body)
-
-    async def _perform(self, play: Play) -> bool:
-        """Take the steps while watching that the client stays; leaving is noticed at once, also in a wait."""
+    async def _perform(self, plan: Plan, received: Received | None) -> None:
+        """Play ``plan``. A client that leaves cancels this at once, also in a wait."""
         self._state.open_streams += 1
-        watcher = asyncio.ensure_future(self._reader.read(1))
-        performer = asyncio.ensure_future(self._steps(play))
+        self._state.happened()
         try:
-            await asyncio.wait({watcher, performer}, return_when=asyncio.FIRST_COMPLETED)
-            if performer.done():
-                return performer.result() and not watcher.done()
-            self._state.left_at.append(self._loop.time())
-            self._state.left.set()
-            return False
+            await self._play(plan, received)
+        except asyncio.CancelledError:
+            if not self._ours:
+                self._state.left_at.append(self._loop.time())
+                if received is not None:
+                    received.left = self._state.left_at[-1]
+            raise
         finally:
             self._state.open_streams -= 1
-            for task in (performer, watcher):
-                task.cancel()
-            await asyncio.gather(performer, watcher, return_exceptions=True)
+            self._state.happened()
 
-    async def _steps(self, play: Play) -> bool:
-        if play.refused:
-            self._writer.transport.abort()
-            return False
-        await asyncio.sleep(play.head_wait)
-        headers = "".join(f"{name}: {value}\r\n" for name, value in play.headers.items())
-        self._writer.write(f"HTTP/1.1 {play.status} -\r\n{headers}{_CORS}transfer-encoding: chunked\r\n\r\n".encode())
-        for step in play.steps:
-            match step:
-                case Send():
-                    self._writer.write(b"%x\r\n%s\r\n" % (len(step.data), step.data))
-                    self._state.sent_at.append(self._loop.time())
-                    await self._writer.drain()
-                case Wait(seconds=None):
-                    await asyncio.Event().wait()
-                case Wait(seconds=seconds):
-                    await asyncio.sleep(seconds or 0)
-                case End(how="reset"):
-                    self._writer.transport.abort()
-                    return False
-                case End():
-                    break
-        self._writer.write(b"0\r\n\r\n")
-        await self._writer.drain()
-        return True
+    async def _play(self, plan: Plan, received: Received | None) -> None:
+        if plan.refused:
+            self._transport.close()
+            return
+        await self._until(self._loop.time() + plan.head_at)
+        began = self._loop.time()
+        await self._write(_head(plan))
+        for send in plan.sends:
+            await self._until(began + send.at)
+            await self._write(b"%x\r\n%s\r\n" % (len(send.data), send.data))
+            if received is not None:
+                received.sent += [self._loop.time()] * (send.events - len(received.sent))
+                self._state.happened()
+        await self._until(began + plan.end_at)
+        if plan.end == "eof":
+            await self._write(b"0\r\n\r\n")
+        elif plan.end == "close":
+            self._transport.close()
+        else:
+            peer = self._transport.get_extra_info("socket")
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+            self._transport.abort()
+
+    async def _until(self, time: float) -> None:
+        if math.isinf(time):
+            await self._loop.create_future()
+        wait = time - self._loop.time()
+        if wait > 0:
+            await asyncio.sleep(wait)
+
+    async def _write(self, data: bytes) -> None:
+        """Returns once the system has taken every byte."""
+        self._transport.write(data)
+        await self._writable.wait()
+
+
+def _dialect_of(path: str) -> str | None:
+    for part, name in _PATHS:
+        if path.endswith(part) or f"{part}/" in path:
+            return name
+    return "gemini" if "/models/" in path and ":" in path else None
+
+
+def _head(plan: Plan) -> bytes:
+    phrase = responses.get(plan.status, "-")
+    headers = {**_CORS, **plan.headers, "transfer-encoding": "chunked"}
+    lines = [f"HTTP/1.1 {plan.status} {phrase}", *(f"{name}: {value}" for name, value in headers.items())]
+    return "\r\n".join([*lines, "", ""]).encode("latin-1")
+
+
+def _json(status: int, value: object) -> Plan:
+    return whole(Content((json.dumps(value).encode(),), "application/json", status))
+
+
+def _model(name: str) -> dict[str, object]:
+    return {"id": name, "object": "model", "type": "model", "display_name": name, "created": 0, "owned_by": "replay"}

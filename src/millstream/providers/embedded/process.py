@@ -38,6 +38,16 @@ class LlamaProcess:
     def alive(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
+    def ended_within(self, seconds: float) -> bool:
+        """Whether it ends in that time. A process that dies closes its connections a moment before it is gone."""
+        if self._process is None:
+            return True
+        try:
+            self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
     @property
     def end(self) -> str:
         """How it ended, in words."""

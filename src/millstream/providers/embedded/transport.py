@@ -17,6 +17,7 @@ from millstream.providers.transport import HttpReply, HttpTransport, Waits
 _NAME = "the embedded model"
 _ERROR_BODY = 64 * 1024
 _BUSY_RETRY_S = 5.0
+_DYING_S = 1.0
 
 
 class EmbeddedReply:
@@ -54,7 +55,7 @@ class EmbeddedReply:
             return await self._inner.read()
         except UpstreamFault as fault:
             self.close()
-            if self._process.alive:
+            if not await asyncio.to_thread(self._process.ended_within, _DYING_S):
                 raise
             message = f"the embedded model's process ended while it answered ({self._process.end})"
             raise UpstreamFault(message, Kind.TRUNCATED) from fault
