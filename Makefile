@@ -24,7 +24,7 @@ test: $(VENV)/.stamp-test $(AGENTS) lint ## Everything: format, types, imports, 
 	$(PYTEST) --cov --cov-report=term:skip-covered $(ARGS)
 
 check: $(VENV)/.stamp-test lint ## The quick gate: format, types, imports, unit tests
-	$(PYTEST) -q --ignore=tests/e2e $(ARGS)
+	$(PYTEST) -q --ignore=tests/e2e --ignore=tests/matrix $(ARGS)
 
 lint: $(VENV)/.stamp-test
 	$(BIN)/ruff format --check .
@@ -32,11 +32,18 @@ lint: $(VENV)/.stamp-test
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+judges: $(VENV)/.stamp-run $(VENV)-judges/.stamp ## Let independent compliance suites judge the gateway
+	@$(BIN)/python judges/run.py --llm-comply $(VENV)-judges/bin/llm-comply $(ARGS)
+
+bench: $(VENV)/.stamp-run ## Measure against direct and against nginx (ARGS="--quick" for a short run)
+	@$(MAKE) --no-print-directory -C bench
+	@$(BIN)/python bench/run.py $(ARGS)
+
 lock: ## Resolve all dependencies anew and write constraints.txt
 	scripts/lock
 
 clean: ## Remove what the other targets made here
-	rm -rf $(VENV) tests/e2e/node_modules build dist .coverage* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-judges bench/build tests/e2e/node_modules build dist .coverage* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.stamp-venv: scripts/make-venv Makefile
@@ -52,6 +59,12 @@ $(VENV)/.stamp-run: $(VENV)/.stamp-venv pyproject.toml constraints.txt
 $(VENV)/.stamp-test: $(VENV)/.stamp-run
 	@echo "installing what the tests need …"
 	@$(INSTALL) --group test --group check
+	@touch $@
+
+$(VENV)-judges/.stamp: scripts/make-venv judges/requirements.txt
+	@echo "making $(VENV)-judges …"
+	@scripts/make-venv $(VENV)-judges $(PIP_VERSION)
+	@$(VENV)-judges/bin/python -m pip install -qq --requirement judges/requirements.txt
 	@touch $@
 
 $(AGENTS): tests/e2e/package-lock.json

@@ -1,10 +1,11 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from millstream.core.errors import ClientFault, Kind
-from millstream.providers.embedded.wording import PromptFrames, fault_of, request_body
+from millstream.providers.embedded.wording import PromptFrames, WholeReply, fault_of, request_body
 
 TOOLS = [{"type": "function", "function": {"name": name}} for name in ("look", "write")]
 QUESTION = {"role": "user", "content": "hi"}
@@ -102,3 +103,21 @@ def test_other_refusals_keep_llama_cpps_words(status: int, message: str, kind: K
 
 def test_a_refusal_in_no_known_form_is_quoted() -> None:
     assert "<html>" in fault_of(500, b"<html>").message
+
+
+def test_a_whole_reply_has_the_fields_that_strict_clients_look_for() -> None:
+    whole = WholeReply()
+    body = b'{"id":"1","choices":[{"index":0,"message":{"role":"assistant","content":"Hi"},"finish_reason":"stop"}]}'
+    assert [whole.feed(body[:20]), whole.feed(body[20:])] == [b"", b""]
+    choice = msgspec.json.decode(whole.finish())["choices"][0]
+    assert choice["message"] == {"role": "assistant", "content": "Hi", "refusal": None, "annotations": []}
+    assert choice["logprobs"] is None
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b"null", b'{"error": {}}', b'{"choices": 1}', b'{"choices": ["a"]}']
+)
+def test_what_is_no_reply_passes_untouched(body: bytes) -> None:
+    whole = WholeReply()
+    whole.feed(body)
+    assert whole.finish() == body

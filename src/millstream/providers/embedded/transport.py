@@ -11,7 +11,7 @@ from millstream.core.errors import Kind, UpstreamFault
 from millstream.dialects.base import Headers, UpstreamRequest
 from millstream.providers.embedded.options import EmbeddedOptions
 from millstream.providers.embedded.process import LlamaProcess
-from millstream.providers.embedded.wording import PromptFrames, fault_of, request_body
+from millstream.providers.embedded.wording import PromptFrames, WholeReply, fault_of, request_body
 from millstream.providers.transport import HttpReply, HttpTransport, Waits
 
 _NAME = "the embedded model"
@@ -27,7 +27,8 @@ class EmbeddedReply:
         self._inner = inner
         self._process = process
         self._leave: Callable[[], None] | None = leave
-        self._frames = PromptFrames() if inner.headers.get("content-type") == "text/event-stream" else None
+        streams = inner.headers.get("content-type") == "text/event-stream"
+        self._wording = PromptFrames() if streams else WholeReply()
         self._ended = False
 
     @property
@@ -43,11 +44,11 @@ class EmbeddedReply:
         out = b""
         while not out and not self._ended:
             data = await self._read()
-            out = self._frames.feed(data) if self._frames is not None else data
+            out = self._wording.feed(data)
             if not data:
                 self._ended = True
                 self.close()
-                return self._frames.finish() if self._frames is not None else b""
+                return self._wording.finish()
         return out
 
     async def _read(self) -> bytes:

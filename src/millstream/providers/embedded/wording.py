@@ -99,6 +99,31 @@ class PromptFrames:
         return rest
 
 
+class WholeReply:
+    """A whole reply of llama.cpp with the fields that OpenAI's own have and it leaves out. A client of this dialect gets
+    these bytes as they are, and a strict one would miss them."""
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+
+    def feed(self, data: bytes) -> bytes:
+        self._pieces.append(data)
+        return b""
+
+    def finish(self) -> bytes:
+        """The reply; what is not one passes untouched."""
+        body = b"".join(self._pieces)
+        self._pieces.clear()
+        try:
+            reply = msgspec.json.decode(body)
+            for choice in reply["choices"]:
+                choice["message"] = {"refusal": None, "annotations": [], **choice["message"]}
+                choice.setdefault("logprobs", None)
+        except (msgspec.MsgspecError, LookupError, TypeError, AttributeError):
+            return body
+        return msgspec.json.encode(reply)
+
+
 class _Detail(msgspec.Struct):
     message: str = ""
     type: str = ""
