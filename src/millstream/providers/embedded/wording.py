@@ -100,8 +100,8 @@ class PromptFrames:
 
 
 class WholeReply:
-    """A whole reply of llama.cpp with the fields that OpenAI's own have and it leaves out. A client of this dialect gets
-    these bytes as they are, and a strict one would miss them."""
+    """A whole reply of llama.cpp with the fields that OpenAI's own have and it leaves out. Clients of this dialect get
+    these bytes as they are, and strict ones would miss them."""
 
     def __init__(self) -> None:
         self._pieces: list[bytes] = []
