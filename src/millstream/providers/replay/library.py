@@ -11,7 +11,7 @@ from millstream.providers.replay.reading import ScenarioError, read_scenario
 from millstream.providers.replay.recording import is_recording
 from millstream.providers.replay.scenario import Scenario, ScriptedReply
 
-_SUFFIXES = ("", ".toml", ".json", ".sse")
+_SUFFIXES = (".toml", ".json", ".sse")
 
 
 class UnknownNameError(ScenarioError):
@@ -40,9 +40,9 @@ class Library:
         Raises ``UnknownNameError`` that lists what there is, or ``ScenarioError`` for a file that cannot be used.
         """
         for place in self._places():
-            for suffix in _SUFFIXES:
+            for suffix in ("", *_SUFFIXES):
                 path = place / f"{name}{suffix}"
-                if _is_inside(path, place) and (path.is_file() or is_recording(path)):
+                if _is_there(path, place):
                     return self._current(name, path)
         raise UnknownNameError(self._unknown(name))
 
@@ -51,7 +51,7 @@ class Library:
         found: set[str] = set()
         for place in self._places():
             for path in place.rglob("*"):
-                known = is_recording(path) if path.is_dir() else path.suffix in (".toml", ".sse")
+                known = is_recording(path) if path.is_dir() else path.suffix in _SUFFIXES
                 if known and not (path.is_file() and is_recording(path.parent)):
                     found.add(path.relative_to(place).with_suffix("" if path.is_file() else path.suffix).as_posix())
         return sorted(found)
@@ -86,8 +86,9 @@ def load(path: Path) -> Scenario:
     return read_scenario(path)
 
 
-def _is_inside(path: Path, place: Path) -> bool:
+def _is_there(path: Path, place: Path) -> bool:
+    """Whether ``path`` is something to play, and inside ``place`` wherever its links lead: names come from requests."""
     try:
-        return path.resolve().is_relative_to(place.resolve())
+        return path.resolve().is_relative_to(place.resolve()) and (path.is_file() or is_recording(path))
     except (OSError, ValueError):  # a name too long, or with a null byte
         return False

@@ -75,7 +75,7 @@ def _key(path: str) -> str:
 
 def _nearest(name: str, known: list[str]) -> str:
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"; did you mean {near[0]}?" if near else f"; known here: {', '.join(sorted(known))}"
+    return f"; did you mean {near[0]}?" if near else f"; known here: {', '.join(sorted(set(known)))}"
 
 
 def _structs_at(path: str, tree: object) -> list[inspect.StructType]:

@@ -59,7 +59,7 @@ def is_recording(path: Path) -> bool:
     """Whether ``path`` is a recorded answer rather than a scenario."""
     if path.is_dir():
         return any((path / name).is_file() for name in _RESPONSES)
-    return path.suffix == ".sse" or path.name == "response.json"
+    return path.is_file() and (path.suffix == ".sse" or path.name == "response.json")
 
 
 def read_recording(path: Path, dialect: str | None = None) -> Recording:

@@ -48,6 +48,6 @@ def _of_type(schema: Mapping[str, Any], root: Mapping[str, Any], depth: int) -> 
 
 def _resolved(ref: str, root: Mapping[str, Any]) -> Any:
     node: Any = root
-    for step in ref.removeprefix("#").strip("/").split("/"):
+    for step in filter(None, ref.removeprefix("#").split("/")):
         node = node.get(step.replace("~1", "/").replace("~0", "~"), {}) if isinstance(node, Mapping) else {}
     return node
