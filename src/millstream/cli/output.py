@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-NARROW = 70
-"""Columns below which tables leave out what can be left out."""
+_NARROW = 60
+"""Below so many columns a table's cells stand under each other."""
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -26,6 +26,13 @@ def console(*, stderr: bool = False) -> Console:
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> None:
     """Columns under ``headers``; long cells fold on a terminal and stay whole in a pipe."""
     target = console()
+    if target.is_terminal and target.width < _NARROW:
+        for first, *others in rows:
+            target.print(first, soft_wrap=True)
+            for cell in others:
+                if str(cell):
+                    target.print(Text("  ").append_text(Text(cell) if isinstance(cell, str) else cell))
+        return
     if target.is_terminal:
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
         for header in headers:

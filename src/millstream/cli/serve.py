@@ -129,7 +129,7 @@ def _own_name() -> str:
 
 
 def _things_to_try(url: str, model: str, *, needs_key: bool, small: bool) -> list[tuple[str, list[str]]]:
-    curl = [f"curl -N {url}/v1/messages -H 'content-type: application/json' \\"]
+    curl = [f"curl -N {url}/v1/messages \\", "  -H 'content-type: application/json' \\"]
     if needs_key:
         curl.append('  -H "x-api-key: $GATEWAY_KEY" \\')
     curl += [
