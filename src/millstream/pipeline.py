@@ -209,8 +209,9 @@ class Exchange:
 
     async def _pump(self, reply: Reply, relay: Relay, client: Client) -> None:
         """Upstream reads → client writes, one write per read, until the reply has ended."""
+        step = self._stepper(reply)
         while not relay.done:
-            out = await self._step(reply, relay)
+            out = await step(reply, relay)
             if relay.watch.blocks and self.record.first_content_at is None:
                 self.record.first_content_at = self._gateway.now()
             if not out:
@@ -220,9 +221,11 @@ class Exchange:
             self._error_left = relay.error is not None
             await client.write(out)
 
-    async def _step(self, reply: Reply, relay: Relay) -> bytes:
-        if self._is_whole(reply):
-            return await self._take_whole(reply, relay)
+    def _stepper(self, reply: Reply) -> Callable[[Reply, Relay], Awaitable[bytes]]:
+        """How ``reply`` is taken in, chosen once per reply."""
+        return self._take_whole if self._is_whole(reply) else self._take_next
+
+    async def _take_next(self, reply: Reply, relay: Relay) -> bytes:
         try:
             data = await reply.read()
         except UpstreamFault as error:
@@ -253,8 +256,9 @@ class Exchange:
         collector = _Collector()
         relay = HubRelay(self._upstream.provider.dialect.parser(), collector, self._upstream_request.stop)
         try:
+            step = self._stepper(reply)
             while not relay.done:
-                await self._step(reply, relay)
+                await step(reply, relay)
             if relay.error is None:
                 await _drain(reply)
         finally:

@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route as HttpRoute
-from starlette.types import ASGIApp, Scope
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from millstream import registry
 from millstream.config import Config, ConfigError, fingerprint, secret
@@ -191,12 +191,32 @@ def _app(config: Config, gateway: Gateway, deliveries: Deliveries, print_: str, 
         allow_headers=["*"],
         expose_headers=_EXPOSED_HEADERS,
     )
-    return Starlette(
+    rest = Starlette(
         routes=[*posts, *gets],
         middleware=[cors],
         exception_handlers={404: info.missing, 405: info.wrong_method},
         lifespan=_lifespan(gateway, preload=preload),
     )
+    return _Shortcut({route.path: route.endpoint for route in posts if "{" not in route.path}, rest)
+
+
+class _Shortcut:
+    """Calls of the model APIs go straight to their endpoints: each layer of Starlette would wrap every ``send``.
+
+    Requests of web pages take the long way, for the CORS headers.
+    """
+
+    def __init__(self, endpoints: Mapping[str, ASGIApp], rest: ASGIApp) -> None:
+        self._endpoints = endpoints
+        self._rest = rest
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        app = self._rest
+        if scope["type"] == "http" and scope["method"] == "POST":
+            endpoint = self._endpoints.get(scope["path"])
+            if endpoint is not None and all(name != b"origin" for name, _ in scope["headers"]):
+                app = endpoint
+        await app(scope, receive, send)
 
 
 def _lifespan(gateway: Gateway, *, preload: bool) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
