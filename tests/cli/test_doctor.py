@@ -125,6 +125,6 @@ def test_the_report_for_people_names_what_is_broken_and_what_to_do(shell: Shell)
     done = shell.run("doctor", "--offline", "--set", "embedded.model=/nowhere.gguf")
     assert done.returncode == 1
     assert "✗ model file" in done.stdout
-    assert "→ embedded.model must name a GGUF file" in done.stdout
+    assert "/nowhere.gguf is not there → embedded.model must name a GGUF file\n" in done.stdout
     assert done.stdout.endswith("1 broken: model file\n")
     assert "\x1b" not in done.stdout

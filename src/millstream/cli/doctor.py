@@ -11,6 +11,8 @@ import typer
 from millstream.cli import options
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from millstream.cli.checks import Check
     from millstream.cli.known import Known
     from millstream.config import Config
@@ -89,25 +91,42 @@ def _print_json(found: list[Check], *, ok: bool) -> None:
 
 
 def _show(found: list[Check]) -> None:
+    from itertools import groupby
+
     from rich.text import Text
 
     from millstream.cli.output import console
 
     out = console()
-    section = ""
-    for check in found:
-        if check.section != section:
-            out.print(Text(f"{'' if not section else chr(10)}{check.section}", style="bold"))
-            section = check.section
-        sign, style = _SIGNS[check.status]
-        dim = "dim" if check.status == "absent" else ""
-        out.print(
-            Text.assemble("  ", (sign, style), " ", (check.name.ljust(_NAME_WIDTH), dim), "  ", (check.detail, "dim"))
-        )
-        if check.fix is not None and check.status != "ok":
-            out.print(Text(f"    → {check.fix}", style=style))
+    for section, checks in groupby(found, key=lambda check: check.section):
+        out.print(Text(section, style="bold"))
+        for check in checks:
+            _show_check(out, check)
+        out.print()
     broken = [check for check in found if check.status == "broken"]
     verdict = (
-        f"{len(broken)} broken: {', '.join(check.name for check in broken)}" if broken else "Everything needed works."
+        f"{len(broken)} broken: {', '.join(check.name for check in broken)}" if broken else "All that is needed works."
     )
-    out.print(Text(f"\n{verdict}", style="bold red" if broken else "bold green"))
+    out.print(Text(verdict, style="bold red" if broken else "bold green"))
+
+
+def _show_check(out: Console, check: Check) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    sign, style = _SIGNS[check.status]
+    name = Text.assemble(
+        "  ", (sign, style), " ", (check.name.ljust(_NAME_WIDTH), "dim" if check.status == "absent" else "")
+    )
+    detail = Text(check.detail, style="dim")
+    if check.fix is not None and check.status != "ok":
+        detail.append(f"\n→ {check.fix}" if out.is_terminal else f" → {check.fix}", style=style)
+    if not out.is_terminal:
+        out.print(Text("  ").join([name, detail]))
+        return
+    # A long detail goes on under itself, not under the sign.
+    line = Table.grid(padding=(0, 2, 0, 0))
+    line.add_column(no_wrap=True)
+    line.add_column(overflow="fold")
+    line.add_row(name, detail)
+    out.print(line)
