@@ -328,3 +328,41 @@ def test_what_llama_cpp_says_of_a_damaged_model_is_passed_on(model: Path, tmp_pa
         path.write_bytes(file.read(4_000_000))
     with pytest.raises(UpstreamFault, match=r"own\.gguf could not be loaded: .*(tensor|model|data)"):
         asyncio.run(EmbeddedTransport(EmbeddedOptions(model=path)).load())
+
+
+def test_closing_ends_a_load_that_is_under_way(model: Path) -> None:
+    async def main() -> None:
+        transport = EmbeddedTransport(EmbeddedOptions(slots=1, context=512))
+        loading = asyncio.create_task(transport.load())
+        async with asyncio.timeout(LIMIT_S):
+            while transport._process is None:  # noqa: ASYNC110  # the test looks at what has no event of its own
+                await asyncio.sleep(0)
+            await transport.aclose()
+        with pytest.raises(UpstreamFault):
+            await loading
+        assert transport._process is None
+
+    asyncio.run(main())
+
+
+def test_a_llama_cpp_that_cannot_be_loaded_is_named_with_the_fix(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "xllamacpp.py").write_text("raise ImportError('no libgomp here')\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(UpstreamFault, match=r"no libgomp here\): pip install 'millstream\[embedded\]'"):
+        asyncio.run(EmbeddedTransport(EmbeddedOptions()).load())
+
+
+def test_a_process_that_dies_while_it_loads_is_told(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "xllamacpp.py").write_text("import os\nos.abort()\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(UpstreamFault, match=r"its process ended \(signal 6\)"):
+        asyncio.run(EmbeddedTransport(EmbeddedOptions()).load())
+
+
+def test_threads_are_half_of_the_processors_unless_told() -> None:
+    assert EmbeddedOptions(threads=3).thread_count == 3
+    assert 1 <= EmbeddedOptions().thread_count <= max(1, (os.cpu_count() or 1) // 2)

@@ -254,6 +254,15 @@ def test_a_recorded_refusal_keeps_its_status_headers_and_meaning(shelf: Path) ->
     assert "slow down" in KNOWN["anthropic"].parse_error(429, plan.headers, played(plan)).message
 
 
+def test_a_recording_that_was_cut_short_is_a_failure_where_a_whole_reply_is_asked_for(shelf: Path) -> None:
+    stream = (shelf / "alone.sse").read_text()
+    (shelf / "cut.sse").write_text(stream[: len(stream) // 2])
+    dialect = KNOWN["anthropic"]
+    plan, _ = player(shelf, replies=[{"file": "cut.sse"}]).play(dialect, call("anthropic", stream=False))
+    assert plan.status == 502
+    assert "cut off" in dialect.parse_error(502, plan.headers, played(plan)).message
+
+
 def test_raw_bytes_are_sent_as_they_stand() -> None:
     for raw, content_type in (("data: nonsense\n\n", "text/event-stream"), ('{"any": 1}', "application/json")):
         stream = not raw.startswith("{")

@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+from millstream.dialects.anthropic import DIALECT as ANTHROPIC
 from millstream.dialects.base import ClientCall
 from millstream.dialects.openai_chat import DIALECT
 from millstream.providers.replay.scenario import CutFault, Scenario, ScriptedReply, StatusFault, When
@@ -62,6 +63,33 @@ def test_what_texts_are_filled_with() -> None:
     assert (last_prompt(request), last_result(request)) == ("What is the “weather”?", "rain")
     empty = asked([{"role": "system", "content": "x"}]).request
     assert (last_prompt(empty), last_result(empty)) == ("", "")
+
+
+def test_a_tool_result_in_parts_is_read_too() -> None:
+    body = json.dumps(
+        {
+            "model": "m",
+            "max_tokens": 5,
+            "messages": [
+                {"role": "user", "content": "go"},
+                {"role": "assistant", "content": [{"type": "tool_use", "id": "t1", "name": "look", "input": {}}]},
+                {
+                    "role": "user",
+                    "content": [
+                        {"type": "tool_result", "tool_use_id": "t1", "content": [{"type": "text", "text": "rain"}]}
+                    ],
+                },
+            ],
+        }
+    ).encode()
+    request = ANTHROPIC.parse_request(ClientCall(body))
+    assert last_result(request) == "rain"
+    assert applies(When(result_of="look", last_contains="rain", last_role="tool"), Asked(request, body, 1))
+
+
+def test_a_body_that_is_no_json_is_searched_as_text() -> None:
+    request = asked([QUESTION]).request
+    assert applies(When(contains="plain"), Asked(request, b"plain \xff text", 1))
 
 
 def chosen(selection: Selection, count: int) -> list[tuple[str | None, int]]:
