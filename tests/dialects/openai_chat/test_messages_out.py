@@ -283,7 +283,7 @@ def test_past_thinking_goes_into_the_field_the_provider_reads(field: str, messag
 
 
 def test_only_models_that_think_are_told_of_thinking(messages: Messages) -> None:
-    quirks = {"reasoning_history": "reasoning", "reasoning_models": ("openai/gpt-oss-*",)}
+    quirks = {"reasoning_history": "reasoning", "reasoning": {"openai/gpt-oss-*": "effort"}}
     turns = (user("q"), assistant(THOUGHT, "a"))
     assert "reasoning" not in messages(*turns, model="moonshotai/kimi-k2-instruct", **quirks)[1]
     assert messages(*turns, model="openai/gpt-oss-120b", **quirks)[1]["reasoning"] == "hm"
@@ -304,11 +304,25 @@ def test_unsigned_thinking_goes_to_openrouter_as_text(messages: Messages) -> Non
     assert (found["reasoning"], "reasoning_details" in found) == ("hm", False)
 
 
-def test_thinking_that_is_missing_beside_a_call_is_stood_in_for(messages: Messages) -> None:
+def test_thinking_that_is_missing_is_stood_in_for(messages: Messages) -> None:
     quirks = {"reasoning_history": "reasoning_content", "missing_reasoning": " "}
-    found = messages(user("q"), assistant("a", CALL), user(ToolResultPart("toolu_1", "x")), assistant("b"), **quirks)
-    assert found[1]["reasoning_content"] == " "
-    assert "reasoning_content" not in found[3]
+    turns = (user("q"), assistant("a", CALL), user(ToolResultPart("toolu_1", "x")), assistant(THOUGHT, "b"))
+    found = messages(*turns, **quirks)
+    assert [message.get("reasoning_content") for message in found] == [None, " ", None, "hm"]
+    assert not any("reasoning_content" in message for message in messages(*turns, reasoning="none", **quirks))
+    hidden = assistant(ReasoningPart(redacted=Opaque("anthropic", "X")))
+    assert [message["role"] for message in messages(user("q"), hidden, **quirks)] == ["user"]
+
+
+def test_the_assistant_speaks_between_a_tool_and_the_user_where_it_must(messages: Messages) -> None:
+    result = ToolResultPart("toolu_1", "x")
+    turns = (user("q"), assistant(CALL), user(result, "and?"), assistant(CALL), user(result), system("now"))
+    quirks = {"user_after_tool": False, "leading_system_only": True}
+    found = messages(*turns, **quirks)
+    answered = ["assistant", "tool", "assistant", "user"]
+    assert [message["role"] for message in found] == ["user", *answered, *answered]
+    assert found[3] == {"role": "assistant", "content": "OK."}
+    assert len(messages(*turns)) == len(found) - 2
 
 
 def test_cache_marks_are_told_only_where_they_are_known(messages: Messages) -> None:

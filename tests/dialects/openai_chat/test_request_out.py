@@ -202,11 +202,17 @@ def test_thinking_and_an_effort_may_both_be_said_to_deepseek(body: Body) -> None
 
 
 def test_models_that_do_not_think_are_not_told_how_much(render: Any, body: Body) -> None:
-    quirks = {"reasoning_models": ("openai/gpt-oss-*",)}
+    quirks = {"reasoning": {"*-thinking": "always", "openai/gpt-oss-*": "effort"}}
     request = asking(reasoning=ADAPTIVE)
     assert "reasoning_effort" in body(request, model="openai/gpt-oss-120b", **quirks)
     assert "reasoning_effort" not in body(request, model="llama-3.3-70b", **quirks)
     assert render(request, model="llama-3.3-70b", **quirks).dropped == ("reasoning",)
+
+
+def test_models_that_always_think_cannot_be_told(render: Any) -> None:
+    sent = render(asking(reasoning=EFFORT), model="kimi-k2-thinking", reasoning={"*-thinking": "always", "*": "effort"})
+    assert sent.dropped == ("reasoning",)
+    assert b"reasoning" not in sent.body
 
 
 def test_fields_of_other_dialects_are_named_as_dropped_but_not_their_notes(render: Any) -> None:

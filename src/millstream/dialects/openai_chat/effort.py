@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from millstream.core.messages import Reasoning
-from millstream.dialects.openai_chat.quirks import OpenAIChatQuirks
+from millstream.dialects.openai_chat.quirks import OpenAIChatQuirks, reasoning_style
 
 _SCALE = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 _LOW_BUDGET = 4096
 _MEDIUM_BUDGET = 16384
 
 
-def reasoning_fields(wanted: Reasoning, quirks: OpenAIChatQuirks) -> dict[str, Any]:
-    """Fields of the request; none where the provider's default is what was asked for, or cannot be told."""
-    match quirks.reasoning:
+def reasoning_fields(wanted: Reasoning, quirks: OpenAIChatQuirks, model: str) -> dict[str, Any] | None:
+    """Fields of the request, none of them where the provider's default is what was asked for. None if ``model`` cannot
+    be told."""
+    match reasoning_style(quirks, model):
         case "effort":
             effort = _effort(wanted)
             return {"reasoning_effort": _nearest(effort, quirks.efforts)} if effort else {}
@@ -26,8 +27,8 @@ def reasoning_fields(wanted: Reasoning, quirks: OpenAIChatQuirks) -> dict[str, A
             if wanted.mode not in ("enabled", "disabled"):
                 return {}
             return {"chat_template_kwargs": {"enable_thinking": wanted.mode == "enabled"}}
-        case "none":
-            return {}
+        case "none" | "always":
+            return None
 
 
 def _effort(wanted: Reasoning) -> str | None:

@@ -29,7 +29,7 @@ from millstream.dialects.openai_chat.ids import CallIds, tool_name
 from millstream.dialects.openai_chat.messages_in import REFUSED, SYSTEM, UNTYPED
 from millstream.dialects.openai_chat.parts_in import PART
 from millstream.dialects.openai_chat.parts_out import PartsOut, text_of
-from millstream.dialects.openai_chat.quirks import OpenAIChatQuirks, fits
+from millstream.dialects.openai_chat.quirks import OpenAIChatQuirks, reasoning_style
 
 Wire = dict[str, Any]
 
@@ -37,6 +37,7 @@ _SYSTEM_ROLES = ("system", "developer")
 _BETWEEN = "\n\n"
 _NO_IMAGES = "[An image was here, which this model cannot see.]"
 _IMAGE_FOLLOWS = "[The image follows.]"
+_HEARD = "OK."
 _OF_RESULT = "From the result of the tool {}:"
 
 
@@ -47,7 +48,7 @@ class MessagesOut:
         self.messages: list[Wire] = []
         self._quirks = quirks
         self._own = request.origin == wire.NAME
-        self._thinks = fits(model, quirks.reasoning_models)
+        self._thinks = reasoning_style(quirks, model) != "none"
         self._parts = PartsOut(quirks, own=self._own)
         self._ids = CallIds(quirks.call_ids)
         self._homes: dict[str, Wire] = {}
@@ -57,6 +58,8 @@ class MessagesOut:
             self._add(message, f"messages[{number}]")
         if quirks.alternate_roles:
             self._join_users()
+        if not quirks.user_after_tool:
+            self._part_from_tools()
 
     @property
     def dropped(self) -> list[str]:
@@ -295,7 +298,7 @@ class MessagesOut:
             written["reasoning_details"] = details
         elif text:
             written["reasoning" if field == "reasoning_details" else field] = text
-        elif "tool_calls" in written and self._quirks.missing_reasoning is not None:
+        elif self._quirks.missing_reasoning is not None and ("tool_calls" in written or written["content"]):
             written[field] = self._quirks.missing_reasoning
 
     def _extend(self, message: Wire, content: Any) -> None:
@@ -312,6 +315,14 @@ class MessagesOut:
             else:
                 joined.append(message)
         self.messages = joined
+
+    def _part_from_tools(self) -> None:
+        parted: list[Wire] = []
+        for message in self.messages:
+            if parted and message["role"] == "user" and parted[-1]["role"] == "tool":
+                parted.append({"role": "assistant", "content": _HEARD})
+            parted.append(message)
+        self.messages = parted
 
 
 def _is_field(part: Part) -> bool:

@@ -13,7 +13,7 @@ import msgspec
 
 from millstream.dialects.base import Quirks
 
-ModelPatterns = tuple[str, ...]
+ReasoningStyle = Literal["none", "always", "effort", "openrouter", "thinking", "template"]
 
 
 class OpenAIChatQuirks(Quirks, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -26,6 +26,10 @@ class OpenAIChatQuirks(Quirks, frozen=True, forbid_unknown_fields=True, kw_only=
 
     alternate_roles: bool = False
     """Two messages of the user in a row are refused by the chat templates of some models: they become one."""
+
+    user_after_tool: bool = True
+    """The user may speak directly after a tool. Mistral answers 400 ("Unexpected role 'user' after role 'tool'"), as do
+    its models' templates elsewhere: the assistant is then made to say a word between."""
 
     images: bool = True
     """The models see images. Otherwise a request with one is refused, one in a tool's result replaced by a note."""
@@ -49,12 +53,12 @@ class OpenAIChatQuirks(Quirks, frozen=True, forbid_unknown_fields=True, kw_only=
     """How a last message of the assistant's is marked as the beginning of its answer: ``prefix`` for Mistral and
     DeepSeek (beta), ``partial`` for Moonshot, two fields of the request for vLLM."""
 
-    reasoning: Literal["none", "effort", "openrouter", "thinking", "template"] = "effort"
-    """How the amount of thinking is said: ``reasoning_effort``; OpenRouter's ``reasoning``; ``thinking: {type}``
-    (Moonshot, DeepSeek, Z.ai); ``chat_template_kwargs.enable_thinking`` (vLLM, llama.cpp with Qwen or GLM)."""
-
-    reasoning_models: ModelPatterns = ("*",)
-    """The models that may be told. Others answer 400 to it at OpenAI, Groq and xAI, also to thinking in a history."""
+    reasoning: ReasoningStyle | dict[str, ReasoningStyle] = "effort"
+    """How the amount of thinking is said: ``effort`` in ``reasoning_effort``; ``openrouter`` in ``reasoning``;
+    ``thinking: {type}`` (Moonshot, DeepSeek, Z.ai); ``template`` in ``chat_template_kwargs.enable_thinking`` (vLLM,
+    llama.cpp with Qwen or GLM). Models that think ``always`` cannot be told; those that do so never (``none``) may not
+    be shown past thinking either: OpenAI, Groq and xAI answer 400. By pattern of the model's name, the first that fits,
+    where a provider's models differ; one that none fits does not think."""
 
     efforts: tuple[str, ...] = ("none", "minimal", "low", "medium", "high", "xhigh")
     """The values of ``reasoning_effort`` that are known; the nearest below is taken for any other."""
@@ -68,8 +72,8 @@ class OpenAIChatQuirks(Quirks, frozen=True, forbid_unknown_fields=True, kw_only=
     theirs."""
 
     missing_reasoning: str | None = None
-    """What stands for thinking that is not there, in past messages of the assistant's with tool calls. Without it
-    DeepSeek ("" will do) and Moonshot (" " is the least) answer 400 while thinking is on."""
+    """What stands for thinking that is not there, in past messages of the assistant's. Without it DeepSeek ("" will do)
+    and, beside tool calls, Moonshot (" " is the least) answer 400 while thinking is on."""
 
     tool_names: str = "[a-zA-Z0-9_-]{1,64}"
     """Regular expression of the tool names that are taken. A tool with another name is left out."""
@@ -144,8 +148,11 @@ class OpenAIChatQuirks(Quirks, frozen=True, forbid_unknown_fields=True, kw_only=
     """Fields put into every request that does not have them."""
 
 
-def fits(model: str, patterns: ModelPatterns) -> bool:
-    return any(fnmatchcase(model, pattern) for pattern in patterns)
+def reasoning_style(quirks: OpenAIChatQuirks, model: str) -> ReasoningStyle:
+    styles = quirks.reasoning
+    if isinstance(styles, dict):
+        return next((style for pattern, style in styles.items() if fnmatchcase(model, pattern)), "none")
+    return styles
 
 
 def output_limit(quirks: OpenAIChatQuirks, model: str) -> int | None:

@@ -18,7 +18,7 @@ from millstream.dialects.openai_chat import schema, wire
 from millstream.dialects.openai_chat.effort import reasoning_fields
 from millstream.dialects.openai_chat.ids import user_id
 from millstream.dialects.openai_chat.messages_out import MessagesOut
-from millstream.dialects.openai_chat.quirks import OpenAIChatQuirks, fits, output_limit, unsupported_fields
+from millstream.dialects.openai_chat.quirks import OpenAIChatQuirks, output_limit, unsupported_fields
 from millstream.dialects.openai_chat.request_in import LIMIT, STOP
 from millstream.dialects.openai_chat.tools_in import GIVEN
 from millstream.dialects.openai_chat.tools_out import ToolsOut
@@ -143,10 +143,11 @@ class _Rendering:
         if self._own:
             self._body |= wire.own_fields(wanted.extra)
             return
-        if self._quirks.reasoning == "none" or not fits(self._target.model, self._quirks.reasoning_models):
+        fields = reasoning_fields(wanted, self._quirks, self._target.model)
+        if fields is None:
             self._dropped.add("reasoning")
-            return
-        self._body |= reasoning_fields(wanted, self._quirks)
+        else:
+            self._body |= fields
 
     def _format(self) -> None:
         wanted, quirks = self._request.response_format, self._quirks
