@@ -16,6 +16,7 @@ import msgspec
 import platformdirs
 from typer.exceptions import TyperException
 
+from millstream import __version__
 from millstream.config import Config
 
 START_LIMIT = 60.0
@@ -142,7 +143,7 @@ def found_or_started(
     """
     running = url_of(config.server.host, config.server.port)
     health = probe(running)
-    if health is not None and health.config == fingerprint:
+    if health is not None and (health.version, health.config) == (__version__, fingerprint):
         if tell is not None:
             tell(f"using the gateway at {running}")
         yield running
