@@ -6,6 +6,7 @@ PIP_VERSION := pip==26.3
 INSTALL := $(BIN)/python -m pip install -qq --constraint constraints.txt --build-constraint constraints.txt
 PYTEST := $(BIN)/python -m pytest
 AGENTS := tests/e2e/node_modules/.package-lock.json
+JUDGES := build/judges
 
 export PYTHON
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -32,8 +33,8 @@ lint: $(VENV)/.stamp-test
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-judges: $(VENV)/.stamp-run $(VENV)-judges/.stamp ## Let independent compliance suites judge the gateway
-	@$(BIN)/python judges/run.py --llm-comply $(VENV)-judges/bin/llm-comply $(ARGS)
+judges: $(VENV)/.stamp-run $(JUDGES)/.stamp ## Let independent programs judge the gateway (ARGS="--only faults")
+	@$(BIN)/python -m judges.run $(ARGS)
 
 bench: $(VENV)/.stamp-run ## Measure against direct and against nginx (ARGS="--quick" for a short run)
 	@$(MAKE) --no-print-directory -C bench
@@ -43,7 +44,7 @@ lock: ## Resolve all dependencies anew and write constraints.txt
 	scripts/lock
 
 clean: ## Remove what the other targets made here
-	rm -rf $(VENV) $(VENV)-judges bench/build tests/e2e/node_modules build dist .coverage* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) bench/build tests/e2e/node_modules build dist .coverage* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.stamp-venv: scripts/make-venv Makefile
@@ -61,10 +62,12 @@ $(VENV)/.stamp-test: $(VENV)/.stamp-run
 	@$(INSTALL) --group test --group check
 	@touch $@
 
-$(VENV)-judges/.stamp: scripts/make-venv judges/requirements.txt
-	@echo "making $(VENV)-judges …"
-	@scripts/make-venv $(VENV)-judges $(PIP_VERSION)
-	@$(VENV)-judges/bin/python -m pip install -qq --requirement judges/requirements.txt
+$(JUDGES)/.stamp: scripts/make-venv judges/requirements.txt
+	@echo "installing the judges in $(JUDGES) …"
+	@mkdir -p $(JUDGES)
+	@{ scripts/make-venv $(JUDGES) $(PIP_VERSION) && \
+	    $(JUDGES)/bin/python -m pip install -qq --requirement judges/requirements.txt; } || \
+	    { echo "The judges could not be installed: they come from the package index (see pip's words above)." >&2; exit 1; }
 	@touch $@
 
 $(AGENTS): tests/e2e/package-lock.json

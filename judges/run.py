@@ -3,99 +3,95 @@
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+
+from rich.console import Console
+
+from judges import comply, faults
+from judges.program import NotRunning, gateway, llmock, upstream
+from judges.verdict import Verdict, show
+from millstream.providers.model_file import ModelFileError, ensure_model
 
 HERE = Path(__file__).resolve().parent
-LIMIT_S = 600
-
-
-@dataclass(frozen=True)
-class Case:
-    """One API in front of one upstream. ``model`` is a name that the judge takes for a model with reasoning."""
-
-    api: str
-    model: str
-    upstream: str
-    settings: tuple[str, ...]
-    flags: tuple[str, ...]
-    beyond: frozenset[str] = frozenset()
-    """Checks that the model behind it cannot pass: it has no reasoning and sees no pictures."""
-
-
-_ANTHROPIC = ("--auth-header", "x-api-key", "--no-bearer", "-H", "anthropic-version:2023-06-01")
-_SCRIPTED = f"replay.folder={HERE / 'scenarios'}"
-
-SCRIPTED = (
-    Case("anthropic", "claude-opus-judge", "scripted, OpenAI Chat", (_SCRIPTED,), _ANTHROPIC),
-    Case("openai-chat", "gpt-5-judge", "scripted, Anthropic", (_SCRIPTED, "providers.replay.dialect=anthropic"), ()),
-)
-EMBEDDED = (
-    Case("anthropic", "embedded", "embedded", (), _ANTHROPIC, frozenset({"anth-image-input", "anth-thinking-display"})),
-    Case("openai-chat", "embedded", "embedded", (), (), frozenset({"chat-image-input", "chat-reasoning-summary"})),
-)
-
-
-@contextmanager
-def _gateway(case: Case) -> Iterator[str]:
-    settings = ['aliases={claude-opus-judge="replay/model", gpt-5-judge="replay/model"}', *case.settings]
-    command = [sys.executable, "-m", "millstream", "serve", "--port", "0", "--address-only", "--until-eof"]
-    for setting in settings:
-        command += ["--set", setting]
-    if case.upstream != "embedded":
-        command += ["--default-model", "replay/model"]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as process:
-        if process.stdout is None or process.stdin is None:
-            raise RuntimeError("no pipes")
-        try:
-            yield process.stdout.readline().strip()
-        finally:
-            process.stdin.close()
-
-
-def judge(case: Case, program: str) -> list[dict[str, Any]]:
-    """What ``llm-comply`` says of each check."""
-    with _gateway(case) as url:
-        command = [program, "--format", case.api, "-u", f"{url}/v1", "-k", "none", "-m", case.model, *case.flags]
-        done = subprocess.run([*command, "--json"], capture_output=True, text=True, timeout=LIMIT_S, check=False)
-    try:
-        results: list[dict[str, Any]] = json.loads(done.stdout)["results"]
-    except (ValueError, KeyError) as error:
-        raise SystemExit(f"llm-comply gave no result: {done.stderr.strip() or done.stdout.strip()}") from error
-    return results
-
-
-def report(case: Case, results: list[dict[str, Any]]) -> bool:
-    """Prints one line per check; whether all passed that the model can pass, advisory ones included."""
-    print(f"\nllm-comply {case.api}, upstream: {case.upstream}")
-    good = True
-    for result in results:
-        said = [*result.get("errors", []), *result.get("warnings", [])]
-        passed = result["status"] == "passed" and not result.get("warnings")
-        excused = result["id"] in case.beyond
-        good &= passed or excused
-        mark = "passed" if passed else "beyond the model" if excused else result["status"]
-        print(f"  {mark:18}{result['name']}{': ' + '; '.join(said) if said else ''}")
-    return good
+ENVIRONMENT = HERE.parent / "build" / "judges"
+_EMBEDDED_TRIES = 3
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--llm-comply", required=True, metavar="PROGRAM", help="the judge, in its own environment")
-    parser.add_argument("--scripted", action="store_true", help="leave the embedded model out")
+    groups = {"scripted": _scripted, "embedded": _embedded, "faults": _faults}
+    parser = argparse.ArgumentParser(prog="python -m judges.run", description=__doc__)
+    parser.add_argument("--only", action="append", choices=groups, help="leave the others out; may be repeated")
     arguments = parser.parse_args()
-    cases = SCRIPTED if arguments.scripted else (*SCRIPTED, *EMBEDDED)
-    verdicts = [report(case, judge(case, arguments.llm_comply)) for case in cases]
-    print(f"\n{sum(verdicts)} of {len(verdicts)} judges satisfied")
-    return 0 if all(verdicts) else 1
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    programs = ENVIRONMENT / "bin"
+    if not (programs / "llm-comply").exists() or not (programs / "llmock").exists():
+        console.print("the judges are not installed: run `make judges`")
+        return 2
+    began = time.monotonic()
+    verdicts = [
+        verdict for name in arguments.only or groups for verdict in _judged(console, name, groups[name], programs)
+    ]
+    show(console, verdicts)
+    bad = sum(bool(verdict.problems) for verdict in verdicts)
+    console.print(f"{len(verdicts) - bad} of {len(verdicts)} as expected, in {time.monotonic() - began:.0f} s")
+    return 1 if bad else 0
+
+
+def _judged(
+    console: Console, name: str, group: Callable[[Path, Path], Iterator[Verdict]], programs: Path
+) -> Iterator[Verdict]:
+    """``group``, with a line for each verdict as it comes. What cannot be judged is a problem."""
+    logs = ENVIRONMENT / "log"
+    logs.mkdir(exist_ok=True)
+    try:
+        for verdict in group(programs, logs):
+            word = "not as expected" if verdict.problems else "as expected"
+            console.print(f"{verdict.judge} {verdict.client} on {verdict.upstream}: {word}", style="dim")
+            yield verdict
+    except (NotRunning, ModelFileError) as error:
+        yield Verdict(name, "-", "-", problems=(f"not judged: {error}",))
+
+
+def _scripted(programs: Path, logs: Path) -> Iterator[Verdict]:
+    """Each API on a full model behind each upstream dialect."""
+    with (
+        upstream(HERE / "full_model.toml", logs / "upstream.log") as url,
+        gateway(_scripted_settings(url), logs / "scripted.log") as address,
+    ):
+        for api in comply.APIS:
+            for other in comply.APIS:
+                model = f"{other.dialect}-up/{api.model}"
+                yield comply.judge(programs / "llm-comply", api, address, model, other.dialect)
+
+
+def _scripted_settings(url: str) -> str:
+    bases = {"openai_chat": f"{url}/v1", "openai_responses": f"{url}/v1", "anthropic": url, "gemini": url}
+    tables = [f'[providers.{name}-up]\ndialect = "{name}"\nbase_url = "{base}"\n' for name, base in bases.items()]
+    return "\n".join(tables)
+
+
+def _embedded(programs: Path, logs: Path) -> Iterator[Verdict]:
+    """What a model of 135 million parameters can pass: embedded.toml."""
+    ensure_model(sys.stderr)
+    able = comply.abilities(HERE / "embedded.toml")
+    apis = [api for api in comply.APIS if api.format in able]
+    aliases = "\n".join(f'{api.model} = "embedded"' for api in apis)
+    with gateway(f"[aliases]\n{aliases}\n", logs / "embedded.log") as address:
+        for api in apis:
+            program = programs / "llm-comply"
+            yield comply.judge(program, api, address, api.model, "embedded", able[api.format], _EMBEDDED_TRIES)
+
+
+def _faults(programs: Path, logs: Path) -> Iterator[Verdict]:
+    """An upstream that fails in each dialect, behind a client of another."""
+    with (
+        llmock(programs / "llmock", logs / "llmock.log") as url,
+        gateway(faults.settings(url), logs / "faults.log") as address,
+    ):
+        yield from faults.judge(programs / "llmock", url, address)
 
 
 if __name__ == "__main__":
