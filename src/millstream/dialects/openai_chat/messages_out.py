@@ -28,13 +28,12 @@ from millstream.dialects.openai_chat.calls import LEGACY
 from millstream.dialects.openai_chat.ids import CallIds, tool_name
 from millstream.dialects.openai_chat.messages_in import REFUSED, SYSTEM, UNTYPED
 from millstream.dialects.openai_chat.parts_in import PART
-from millstream.dialects.openai_chat.parts_out import PartsOut, text_of
+from millstream.dialects.openai_chat.parts_out import BETWEEN, PartsOut, spoken, text_of, with_error
 from millstream.dialects.openai_chat.quirks import OpenAIChatQuirks, reasoning_style
 
 Wire = dict[str, Any]
 
 _SYSTEM_ROLES = ("system", "developer")
-_BETWEEN = "\n\n"
 _NO_IMAGES = "[An image was here, which this model cannot see.]"
 _IMAGE_FOLLOWS = "[The image follows.]"
 _HEARD = "OK."
@@ -70,11 +69,11 @@ class MessagesOut:
         if not sentences:
             return
         first = self.messages[0] if self.messages and self.messages[0]["role"] in _SYSTEM_ROLES else None
-        text = _BETWEEN.join(sentences)
+        text = BETWEEN.join(sentences)
         if first is None:
             self.messages.insert(0, {"role": self._quirks.system_role, "content": text})
         elif isinstance(first["content"], str):
-            first["content"] = _BETWEEN.join(filter(None, (first["content"], text)))
+            first["content"] = BETWEEN.join(filter(None, (first["content"], text)))
         else:
             first["content"] = [*first["content"], {"type": "text", "text": text}]
 
@@ -113,7 +112,7 @@ class MessagesOut:
             role = message.role if self._own else self._quirks.system_role
             self._append(role, content, message)
         else:
-            text = _BETWEEN.join(filter(None, map(text_of, message.parts)))
+            text = BETWEEN.join(filter(None, map(text_of, message.parts)))
             self._append("user", f"<system-reminder>\n{text}\n</system-reminder>", message)
 
     def _append(self, role: str, content: Any, message: Message) -> None:
@@ -132,7 +131,7 @@ class MessagesOut:
         cached = self._quirks.cache_control and any(getattr(part, "cache", None) is not None for part in parts)
         if any(text is None for text in texts) or cached:
             return self._parts.parts(parts, path)
-        return _BETWEEN.join(text for text in texts if text)
+        return BETWEEN.join(text for text in texts if text)
 
     def _add_user(self, message: Message, path: str) -> None:
         results = [part for part in message.parts if isinstance(part, ToolResultPart)]
@@ -166,7 +165,7 @@ class MessagesOut:
             self.messages.append(message)
         elif home is None:
             # The call has been cut out of the history: this API knows no result without one.
-            text = content if isinstance(content, str) else _BETWEEN.join(part.get("text", "") for part in content)
+            text = content if isinstance(content, str) else BETWEEN.join(part.get("text", "") for part in content)
             said = f"{_OF_RESULT.format(result.name or result.call_id)}\n{text}"
             self.messages.append({"role": "user", "content": said})
         else:
@@ -181,7 +180,7 @@ class MessagesOut:
 
     def _result_content(self, result: ToolResultPart, seen: list[Any], path: str) -> Any:
         if isinstance(result.content, str):
-            return _with_error(result.content, is_error=result.is_error)
+            return with_error(result.content, is_error=result.is_error)
         if self._own:
             return self._parts.parts(result.content, f"{path}.content")
         texts: list[str] = []
@@ -194,7 +193,7 @@ class MessagesOut:
                 texts.append(_NO_IMAGES)
             else:
                 media += self._parts.parts((part,), f"{path}.content")
-        joined = _with_error(_BETWEEN.join(texts), is_error=result.is_error)
+        joined = with_error(BETWEEN.join(texts), is_error=result.is_error)
         if media and self._quirks.tool_images:
             return [*([{"type": "text", "text": joined}] if joined else []), *media]
         if media:
@@ -234,7 +233,7 @@ class MessagesOut:
         for part in parts:
             if part not in words:
                 self._parts.drop(part)
-        return self._parts.parts(words, f"{path}.content") if self._is_cached(words) else _spoken(words)
+        return self._parts.parts(words, f"{path}.content") if self._is_cached(words) else spoken(words)
 
     def _own_content(self, said: list[Part], path: str, *, plain: bool) -> Any:
         if plain and isinstance(said[0], TextPart):
@@ -292,7 +291,7 @@ class MessagesOut:
         field = self._quirks.reasoning_history
         if field == "none" or not self._thinks:
             return
-        text = _BETWEEN.join(part.text for part in thoughts if part.text)
+        text = BETWEEN.join(part.text for part in thoughts if part.text)
         details = reasoning.details_for_upstream(thoughts) if field == "reasoning_details" else []
         if details:
             written["reasoning_details"] = details
@@ -303,7 +302,7 @@ class MessagesOut:
 
     def _extend(self, message: Wire, content: Any) -> None:
         if isinstance(message["content"], str) and isinstance(content, str):
-            message["content"] = _BETWEEN.join(filter(None, (message["content"], content)))
+            message["content"] = BETWEEN.join(filter(None, (message["content"], content)))
         else:
             message["content"] = [*_as_parts(message["content"]), *_as_parts(content)]
 
@@ -333,26 +332,6 @@ def _as_parts(content: Any) -> list[Any]:
     if not isinstance(content, str):
         return list(content)
     return [{"type": "text", "text": content}] if content else []
-
-
-def _spoken(parts: Sequence[Part]) -> str:
-    """The assistant's text. A text with sources is a piece of the text around it."""
-    text, cited_before = "", False
-    for part in parts:
-        piece = text_of(part)
-        if not piece:
-            continue
-        cited = isinstance(part, TextPart) and bool(part.citations)
-        text += piece if not text or cited or cited_before else _BETWEEN + piece
-        cited_before = cited
-    return text
-
-
-def _with_error(text: str, *, is_error: bool) -> str:
-    """This API has no mark for a failed tool: the text says it."""
-    if not is_error or text[:5].lower() == "error" or text.startswith("<tool_use_error>"):
-        return text
-    return f"Error: {text}" if text else "Error"
 
 
 def _signed(value: str) -> Wire:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Sequence
 from typing import Any
 
 from millstream.core.errors import ClientFault
@@ -13,6 +14,9 @@ from millstream.dialects.openai_chat.parts_in import BARE
 from millstream.dialects.openai_chat.quirks import OpenAIChatQuirks
 
 Wire = dict[str, Any]
+
+BETWEEN = "\n\n"
+"""What stands between texts that become one."""
 
 
 def text_of(part: Part) -> str | None:
@@ -44,6 +48,26 @@ def _document(part: MediaPart, text: str) -> str:
     title = f' title="{part.name}"' if part.name else ""
     context = f"{part.context}\n\n" if part.context else ""
     return f"<document{title}>\n{context}{text}\n</document>"
+
+
+def spoken(parts: Sequence[Part]) -> str:
+    """The assistant's text. A text with sources is a piece of the text around it."""
+    text, cited_before = "", False
+    for part in parts:
+        piece = text_of(part)
+        if not piece:
+            continue
+        cited = isinstance(part, TextPart) and bool(part.citations)
+        text += piece if not text or cited or cited_before else BETWEEN + piece
+        cited_before = cited
+    return text
+
+
+def with_error(text: str, *, is_error: bool) -> str:
+    """This API has no mark for a failed tool: the text says it."""
+    if not is_error or text[:5].lower() == "error" or text.startswith("<tool_use_error>"):
+        return text
+    return f"Error: {text}" if text else "Error"
 
 
 class PartsOut:
