@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
+from claude_code import VERSIONS, ClaudeCode, installed
 from gateway_site import WIRES, Site
 from wires import Wire
 
@@ -21,3 +23,9 @@ def upstream(request: pytest.FixtureRequest) -> Wire:
     """Each dialect in turn, as the upstream's."""
     wire: Wire = request.param()
     return wire
+
+
+@pytest.fixture(params=VERSIONS)
+def claude(request: pytest.FixtureRequest, tmp_path: Path) -> ClaudeCode:
+    """Each version of Claude Code in turn."""
+    return installed(request.param, tmp_path)

@@ -72,11 +72,11 @@ def model_of(upstream: Wire) -> str:
     return f"{upstream.name}-up/m"
 
 
-def run(main: Coroutine[Any, Any, T]) -> T:
-    """``main`` to its end; a test that hangs fails."""
+def run(main: Coroutine[Any, Any, T], limit: float = LIMIT_S) -> T:
+    """``main`` to its end; a test that hangs for ``limit`` seconds fails."""
 
     async def limited() -> T:
-        async with asyncio.timeout(LIMIT_S):
+        async with asyncio.timeout(limit):
             return await main
 
     return asyncio.run(limited())
