@@ -17,6 +17,7 @@ LOOP: list[Any] = [
     {"role": "assistant", "content": None, "tool_calls": [CALL]},
     {"role": "tool", "tool_call_id": "c1", "content": "rain"},
 ]
+REMINDER = {"role": "system", "content": "<system-reminder>Today is Saturday.</system-reminder>"}
 PICTURE = {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://x.example/a.png"}}]}
 TOOLS: list[dict[str, Any]] = [{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}]
 FORMAT = {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}}}
@@ -35,12 +36,15 @@ def asked(messages: list[Any], number: int = 1, **fields: Any) -> Asked:
         (When(lacks="rain"), asked([QUESTION]), asked(LOOP)),
         (When(last_contains="rain"), asked(LOOP), asked([*LOOP, QUESTION])),
         (When(last_role="tool"), asked(LOOP), asked([*LOOP, QUESTION])),
+        (When(last_role="tool"), asked([*LOOP, REMINDER]), asked([*LOOP, QUESTION, REMINDER])),
         (When(last_role="user"), asked([QUESTION]), asked(LOOP)),
         (When(last_role="assistant"), asked([QUESTION, {"role": "assistant", "content": "a"}]), asked([QUESTION])),
         (When(tool="look"), asked([QUESTION], tools=TOOLS), asked([QUESTION])),
         (When(tool="*"), asked([QUESTION], tools=TOOLS), asked([QUESTION])),
         (When(tool="write"), asked([QUESTION], tools=[{**TOOLS[0], "function": {"name": "write"}}]), asked(LOOP)),
         (When(result_of="look"), asked(LOOP), asked([*LOOP, QUESTION])),
+        (When(result_of="look"), asked([*LOOP, REMINDER]), asked([*LOOP, QUESTION, REMINDER])),
+        (When(last_contains="rain"), asked([*LOOP, REMINDER]), asked([*LOOP, QUESTION, REMINDER])),
         (When(media="image"), asked([PICTURE]), asked([QUESTION])),
         (When(format="json_schema"), asked([QUESTION], response_format=FORMAT), asked([QUESTION])),
         (When(format="text"), asked([QUESTION]), asked([QUESTION], response_format=FORMAT)),

@@ -77,7 +77,7 @@ def applies(when: When, asked: Asked) -> bool:
 
 def _holds(when: When, asked: Asked) -> bool:
     request = asked.request
-    last = request.messages[-1].parts if request.messages else ()
+    last = _last_turn(request)
     if when.tool is not None and not any(when.tool in ("*", tool.name) for tool in request.tools):
         return False
     if when.media is not None and not any(isinstance(part, MediaPart) and part.kind == when.media for part in last):
@@ -91,13 +91,24 @@ def _holds(when: When, asked: Asked) -> bool:
 
 
 def last_role(request: Request) -> str:
-    """Whose turn the history ends with; a message that brings tool results counts as ``tool``."""
-    if not request.messages:
+    """Whose turn the history ends with; a message that brings tool results counts as ``tool``.
+
+    What a program then adds as ``system`` is nobody's turn: Claude Code reminds the model of this and that.
+    """
+    turns = [message for message in request.messages if message.role not in ("system", "developer")]
+    if not turns:
         return "system"
-    last = request.messages[-1]
-    if any(isinstance(part, ToolResultPart) for part in last.parts):
-        return "tool"
-    return "system" if last.role == "developer" else last.role
+    return "tool" if any(isinstance(part, ToolResultPart) for part in turns[-1].parts) else turns[-1].role
+
+
+def _last_turn(request: Request) -> tuple[Part, ...]:
+    """The last message and, where that is only a reminder, the turn before it."""
+    parts: list[Part] = []
+    for message in reversed(request.messages):
+        parts[:0] = message.parts
+        if message.role not in ("system", "developer"):
+            break
+    return tuple(parts)
 
 
 def last_prompt(request: Request) -> str:
