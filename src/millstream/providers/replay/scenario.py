@@ -27,8 +27,9 @@ class When(_Words, frozen=True, kw_only=True):
 
     ``contains`` and ``lacks`` look at every string of the request's body, ``last_contains`` at the last message's own
     text and tool results. ``last_role`` is ``tool`` where the last message brings tool results; system messages at the
-    end count for neither. ``tool`` is a tool the request offers (``*``: any), ``result_of`` the tool whose result came last. ``media`` is a kind of part in the last
-    message. ``request`` counts the requests to this scenario, ``turn`` the assistant's turns so far, this one included.
+    end count for neither. ``tool`` is a tool the request offers (``*``: any), ``result_of`` the tool whose result came
+    last. ``media`` is a kind of part in the last message. ``request`` counts the requests to this scenario, ``turn``
+    the assistant's turns so far, this one included.
     """
 
     contains: str | None = None
