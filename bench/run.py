@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -93,11 +94,12 @@ def _measure_all(
     reps: int,
     once: Callable[[Subject, Load], Measurement],
 ) -> list[Measurement]:
-    """Subjects take turns within each load, in an order that shifts: a noisy minute then hits all of them."""
+    """Subjects take turns within each load, in an order that shifts: a noisy minute then hits all of them. Ctrl-C ends
+    it early, with what there is."""
     measurements: list[Measurement] = []
     total = len(subjects) * len(loads) * reps
     began = time.monotonic()
-    with console.status("") as status:
+    with console.status("") as status, suppress(KeyboardInterrupt):
         for rep in range(reps):
             for load in loads:
                 shift = rep % max(len(subjects), 1)

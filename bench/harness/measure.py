@@ -24,6 +24,9 @@ GENERATOR = Path(__file__).resolve().parents[1] / "build" / "load"
 _LEAVE_LIMIT_S = 3.0
 _WARM_UP_S = 0.3
 _LOOK_S = 0.5
+_REALTIME_PERIOD_S = 1.0
+"""Of which the kernel keeps 50 ms for others where real-time programs want it all, as the warm-up does."""
+
 _EVENTS_FOR_TICKS = 5000
 """Below, the kernel's part, which is counted in ticks of 10 ms, says nothing."""
 
@@ -79,6 +82,8 @@ def measure(subject: Subject, load: Load, *, realtime: bool = False, profiler: P
     try:
         with _running(subject, folder, realtime) as bench:
             _client(bench, _warm_up(load))
+            if realtime:
+                time.sleep(_REALTIME_PERIOD_S)
             _ask(bench.upstream, "/reset")
             result = _client(bench, load, profiler)
             said = _upstream_after(bench, load, len(result["left_at"]))

@@ -24,6 +24,7 @@ from harness.subjects import Subject
 BASELINE = "direct"
 REFERENCE = "nginx"
 _SATURATED = 0.9
+_LONG = 1000
 
 
 _LEGEND = """
@@ -111,7 +112,8 @@ def _cell(figures: Figures, column: Column, baseline: Figures | None) -> str:
     if value is None or (column.over and figures is baseline):
         return "–"
     least = column.rate and figures["load_core_busy"] > _SATURATED and figures["subject_busy"] < _SATURATED
-    return f"{'≥ ' if least else ''}{value:,.{column.digits}f}"
+    digits = 0 if abs(value) >= _LONG else column.digits
+    return f"{'≥ ' if least else ''}{value:,.{digits}f}"
 
 
 def _multiple(figures: Figures, column: Column, all_figures: dict[str, Figures]) -> str:
