@@ -106,6 +106,12 @@ async def cuts_in_a_text(call: Call, script: Script) -> None:
     call.cut()
 
 
+async def ends_in_a_text(call: Call, script: Script) -> None:
+    """In proper HTTP: only the dialect's own last word is missing."""
+    await _half_a_text(call, script)
+    await call.end()
+
+
 async def resets_in_a_text(call: Call, script: Script) -> None:
     await _half_a_text(call, script)
     call.reset()
@@ -122,13 +128,27 @@ async def errs_in_a_text(call: Call, script: Script) -> None:
     await call.end()
 
 
-async def cuts_in_a_tool_call(call: Call, script: Script) -> None:
+async def _half_a_tool_call(call: Call, script: Script) -> None:
     wire = script.wire
     await call.head()
     await call.send(wire.start() + wire.text(0, "Let me see.", first=True) + wire.close(0))
     await call.send(wire.tool(1, "call_broken", "Bash") + wire.arguments(1, '{"command": "echo never > never'))
     await script.shown("input_json_delta")
+
+
+async def cuts_in_a_tool_call(call: Call, script: Script) -> None:
+    await _half_a_tool_call(call, script)
     call.cut()
+
+
+async def ends_in_a_tool_call(call: Call, script: Script) -> None:
+    await _half_a_tool_call(call, script)
+    await call.end()
+
+
+async def resets_in_a_tool_call(call: Call, script: Script) -> None:
+    await _half_a_tool_call(call, script)
+    call.reset()
 
 
 def agent_on(site: Site, wire: Wire, **settings: Any) -> GatewayThread:
@@ -182,7 +202,7 @@ def test_it_runs_two_tools_side_by_side(site: Site, claude: ClaudeCode, upstream
 
 @pytest.mark.parametrize(
     "fails",
-    [cuts_in_a_text, resets_in_a_text, stalls_in_a_text, errs_in_a_text],
+    [cuts_in_a_text, ends_in_a_text, resets_in_a_text, stalls_in_a_text, errs_in_a_text],
     ids=lambda step: step.__name__,
 )
 def test_a_text_that_breaks_off_is_asked_for_anew_and_said_once(
@@ -201,8 +221,13 @@ def test_a_text_that_breaks_off_is_asked_for_anew_and_said_once(
     run(main(), AGENT_LIMIT_S)
 
 
-def test_a_tool_call_that_breaks_off_is_never_run(site: Site, claude: ClaudeCode, upstream: Wire) -> None:
-    script = Script(upstream, cuts_in_a_tool_call, says("It is forty-two."))
+@pytest.mark.parametrize(
+    "fails",
+    [cuts_in_a_tool_call, ends_in_a_tool_call, resets_in_a_tool_call],
+    ids=lambda step: step.__name__,
+)
+def test_a_tool_call_that_breaks_off_is_never_run(site: Site, claude: ClaudeCode, upstream: Wire, fails: Step) -> None:
+    script = Script(upstream, fails, says("It is forty-two."))
 
     async def main() -> None:
         async with site.upstream(script):
@@ -240,6 +265,23 @@ def test_a_refusal_for_now_is_waited_out(
             retried = [line for line in ran.lines if line.get("subtype") == "api_retry"]
             if who == "the-gateway":
                 assert retried == []
+
+    run(main(), AGENT_LIMIT_S)
+
+
+@pytest.mark.parametrize("second", [(529, "overloaded"), (503, "internal")], ids=["529", "503"])
+def test_refusals_of_different_kinds_in_a_row_are_waited_out(
+    site: Site, claude: ClaudeCode, upstream: Wire, second: tuple[int, str]
+) -> None:
+    first = refuses(429, "rate", headers={"retry-after": "1"})
+    script = Script(upstream, first, refuses(*second), says("It is forty-two."))
+
+    async def main() -> None:
+        async with site.upstream(script):
+            ran = await claude.ask(agent_on(site, upstream).url, "What is it?")
+            assert (ran.status, ran.result["result"]) == (0, "It is forty-two.")
+            assert ran.texts == ["It is forty-two."]
+            assert len(script.told) == 3
 
     run(main(), AGENT_LIMIT_S)
 
