@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -37,14 +37,14 @@ def gateway(config: str, log: Path) -> Iterator[str]:
     settings.write_text(config, encoding="utf-8")
     serve = ("serve", "--config", str(settings), "--port", "0", "--address-only", "--until-eof")
     with _program([sys.executable, "-m", "millstream", *serve], log) as process:
-        yield _address(process, log)
+        yield _address(process, "the gateway", log)
 
 
 @contextmanager
 def upstream(scenario: Path, log: Path) -> Iterator[str]:
     """A scripted upstream; gives its URL. Raises ``NotRunning``."""
     with _program([sys.executable, "-c", _UPSTREAM, str(scenario)], log) as process:
-        yield _address(process, log)
+        yield _address(process, "the scripted upstream", log)
 
 
 @contextmanager
@@ -59,7 +59,7 @@ def llmock(program: Path, log: Path) -> Iterator[str]:
         end = time.monotonic() + _START_S
         while not _is_healthy(url):
             if process.poll() is not None or time.monotonic() > end:
-                raise NotRunning(_last_words(command, log))
+                raise NotRunning(_last_words("llmock", log))
             time.sleep(_POLL_S)
         yield url
 
@@ -90,10 +90,10 @@ def _is_healthy(url: str) -> bool:
         return False
 
 
-def _address(process: subprocess.Popen[str], log: Path) -> str:
+def _address(process: subprocess.Popen[str], name: str, log: Path) -> str:
     line = process.stdout.readline().strip() if process.stdout is not None else ""
     if not line.startswith("http://"):
-        raise NotRunning(_last_words(process.args, log))
+        raise NotRunning(_last_words(name, log))
     return line
 
 
@@ -117,7 +117,6 @@ def _program(command: list[str], log: Path) -> Iterator[subprocess.Popen[str]]:
                 process.kill()
 
 
-def _last_words(command: object, log: Path) -> str:
-    name = Path(str(command[0])).name if isinstance(command, Sequence) else str(command)
+def _last_words(name: str, log: Path) -> str:
     lines = log.read_text(errors="replace").strip().splitlines()
     return f"{name} did not start: {lines[-1] if lines else 'it said nothing'} (see {log})"
