@@ -1,4 +1,4 @@
-"""Who may call: the key where one is set, the host name where none is."""
+"""Who may call: whoever has the key where one is set; where none is, programs and pages of this machine."""
 
 import pytest
 from gateway_site import Site, model_of, run
@@ -92,3 +92,34 @@ def test_a_host_name_of_the_configuration_is_answered(site: Site, client: Wire) 
 def test_with_a_key_any_host_name_will_do(site: Site, client: Wire) -> None:
     status, _ = ask(site, client, {"host": "gateway.example", "x-api-key": KEY}, api_key=KEY)
     assert status == 200
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "http://localhost.evil.example", "null"])
+def test_a_page_of_elsewhere_is_refused_while_no_key_protects(site: Site, client: Wire, origin: str) -> None:
+    """Its browser would keep the answer from it, but the request would have been paid for."""
+    status, body = ask(site, client, {"origin": origin, "content-type": "text/plain"})
+    assert status == 403
+    assert "server.cors_origins" in client.problem_in(body)[1]
+
+
+@pytest.mark.parametrize(
+    ("origin", "settings"),
+    [
+        ("http://localhost:3000", {}),
+        ("https://app.example", {"cors_origins": ("https://app.example",)}),
+        ("https://app.example", {"cors_origins": ("*",)}),
+        ("https://app.example", {"api_key": KEY}),
+    ],
+)
+def test_pages_that_may_call_are_answered(site: Site, client: Wire, origin: str, settings: dict[str, object]) -> None:
+    status, stream = ask(site, client, {"origin": origin, "x-api-key": KEY}, **settings)
+    assert (status, client.hear(stream).text) == (200, "Come in.")
+
+
+def test_a_page_may_read_why_it_was_refused(site: Site) -> None:
+    async def main() -> None:
+        async with site.client(api_key=KEY) as client:
+            status, _ = await client.ask("GET", "/v1/models", headers={"origin": "http://localhost:3000"})
+            assert (status, client.headers["access-control-allow-origin"]) == (401, "http://localhost:3000")
+
+    run(main())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
+import re
 from collections.abc import Collection, Mapping
 
 from millstream.core.errors import Kind, PolicyRefusal
@@ -42,6 +43,22 @@ def require_local_host(host: str, allowed: Collection[str]) -> None:
     except ValueError:
         pass
     message = f"this gateway does not answer to the host name {name!r}: add it to server.allowed_hosts"
+    raise PolicyRefusal(message, Kind.PERMISSION)
+
+
+LOCAL_ORIGIN = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
+"""Origins of pages that this machine itself serves."""
+
+
+def require_own_origin(origin: str | None, allowed: Collection[str]) -> None:
+    """Raises ``PolicyRefusal`` (403) for a request that a web page of elsewhere makes.
+
+    A browser keeps the answer from such a page, but would send its plainest requests all the same, and so spend.
+    Programs that are no browsers send no ``Origin``.
+    """
+    if origin is None or "*" in allowed or origin in allowed or re.fullmatch(LOCAL_ORIGIN, origin):
+        return
+    message = f"this gateway does not answer to pages of {origin!r}: add it to server.cors_origins"
     raise PolicyRefusal(message, Kind.PERMISSION)
 
 

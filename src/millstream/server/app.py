@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -21,6 +22,7 @@ from millstream.config import Config, ConfigError, fingerprint, secret
 from millstream.core.errors import ClientFault, UpstreamFault
 from millstream.dialects.base import ClientCall, Dialect
 from millstream.pipeline import Gateway, Upstream
+from millstream.policy.auth import LOCAL_ORIGIN
 from millstream.policy.retry import RetryPolicy
 from millstream.policy.routing import Routes
 from millstream.providers.base import Transport
@@ -40,7 +42,6 @@ from millstream.telemetry import logs
 
 EMBEDDED = "embedded"
 ReadCall = Callable[[Scope, bytes], ClientCall]
-_LOCALHOST_ORIGIN = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
 _DIALECT_OF_PATH = {
     "/v1/messages": "anthropic",
     "/messages": "anthropic",
@@ -94,10 +95,15 @@ def build(config: Config, environ: Mapping[str, str], *, preload: bool = False) 
     )
     deliveries = Deliveries()
     usable = sorted(name for name, provider in providers.items() if provider.usable)
-    app = _app(config, gateway, deliveries, fingerprint(config, usable), preload=preload)
-    key = server_key(config, environ)
-    guarded = Guard(app, key, frozenset(config.server.allowed_hosts), _dialect_chooser(gateway))
-    return Application(guarded, gateway, deliveries)
+    guard = partial(
+        Guard,
+        key=server_key(config, environ),
+        allowed_hosts=frozenset(config.server.allowed_hosts),
+        allowed_origins=frozenset(config.server.cors_origins),
+        dialect_of=_dialect_chooser(gateway),
+    )
+    app = _app(config, gateway, deliveries, fingerprint(config, usable), guard, preload=preload)
+    return Application(app, gateway, deliveries)
 
 
 def server_key(config: Config, environ: Mapping[str, str]) -> str | None:
@@ -150,7 +156,15 @@ def _dialect_chooser(gateway: Gateway) -> Callable[[str], Dialect]:
     return lambda path: next((dialect for prefix, dialect in found.items() if path.startswith(prefix)), openai)
 
 
-def _app(config: Config, gateway: Gateway, deliveries: Deliveries, print_: str, *, preload: bool) -> ASGIApp:
+def _app(
+    config: Config,
+    gateway: Gateway,
+    deliveries: Deliveries,
+    print_: str,
+    guard: Callable[[ASGIApp], ASGIApp],
+    *,
+    preload: bool,
+) -> ASGIApp:
     info = Info(gateway, deliveries, print_, _dialect_chooser(gateway))
     max_body = config.server.max_body
     pulse = Pulse(config.server.eager_after, config.server.heartbeat, config.server.send_timeout)
@@ -186,18 +200,18 @@ def _app(config: Config, gateway: Gateway, deliveries: Deliveries, print_: str, 
     cors = Middleware(
         CORSMiddleware,
         allow_origins=config.server.cors_origins,
-        allow_origin_regex=_LOCALHOST_ORIGIN,
+        allow_origin_regex=LOCAL_ORIGIN,
         allow_methods=["GET", "POST", "DELETE", "OPTIONS"],
         allow_headers=["*"],
         expose_headers=_EXPOSED_HEADERS,
     )
     rest = Starlette(
         routes=[*posts, *gets],
-        middleware=[cors],
+        middleware=[cors, Middleware(guard)],  # in this order: a page may read why it was refused
         exception_handlers={404: info.missing, 405: info.wrong_method},
         lifespan=_lifespan(gateway, preload=preload),
     )
-    return _Shortcut({route.path: route.endpoint for route in posts if "{" not in route.path}, rest)
+    return _Shortcut({route.path: guard(route.endpoint) for route in posts if "{" not in route.path}, rest)
 
 
 class _Shortcut:

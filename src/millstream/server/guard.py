@@ -1,4 +1,7 @@
-"""What every request passes before any route: the host name, then the key. An ASGI middleware in the raw."""
+"""What every request passes before any route: the key or, without one, the host name and the page it comes from.
+
+An ASGI middleware in the raw.
+"""
 
 from __future__ import annotations
 
@@ -8,21 +11,28 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from millstream.core.errors import MillstreamError, PolicyRefusal
 from millstream.dialects.base import Dialect
-from millstream.policy.auth import require_key, require_local_host
+from millstream.policy.auth import require_key, require_local_host, require_own_origin
 from millstream.server.wire import encode_headers, header_map
 
 _OPEN_PATHS = frozenset({"/health"})
 
 
 class Guard:
-    """Refuses in the dialect of whoever asked. ``key`` None: no key is asked for, and the host name is checked."""
+    """Refuses in the dialect of whoever asked. ``key`` None: no key is asked for; who may call is told by the host name
+    and the origin then."""
 
     def __init__(
-        self, app: ASGIApp, key: str | None, allowed_hosts: Collection[str], dialect_of: Callable[[str], Dialect]
+        self,
+        app: ASGIApp,
+        key: str | None,
+        allowed_hosts: Collection[str],
+        allowed_origins: Collection[str],
+        dialect_of: Callable[[str], Dialect],
     ) -> None:
         self._app = app
         self._key = key
         self._allowed_hosts = allowed_hosts
+        self._allowed_origins = allowed_origins
         self._dialect_of = dialect_of
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -42,6 +52,7 @@ class Guard:
             require_key(self._key, headers)
         else:
             require_local_host(headers.get("host", ""), self._allowed_hosts)
+            require_own_origin(headers.get("origin"), self._allowed_origins)
 
 
 async def send_error(send: Send, dialect: Dialect, error: MillstreamError) -> None:

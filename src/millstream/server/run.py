@@ -64,6 +64,7 @@ def make_server(app: Application, drain: float, ready: Callable[[], None], *, gr
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=math.ceil(drain + grace) + 1,
     )
