@@ -13,8 +13,8 @@ AT_ONCE_S = 0.1
 """How soon an upstream learns that its reader has gone."""
 
 ENDLESS = 256 * 1024 * 1024
-BUFFERS = 32 * 1024 * 1024
-"""More than the kernel's buffers of both connections and ours together hold."""
+BUFFERS = 96 * 1024 * 1024
+"""More than the kernel's buffers of both connections (Linux lets one grow to 33 MB) and ours together hold."""
 
 NEVER = 3600.0
 SMALL = 32 * 1024
