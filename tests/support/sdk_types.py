@@ -112,6 +112,13 @@ def _hints(hint: Any) -> dict[str, Any]:
     return typing_extensions.get_type_hints(hint, include_extras=True)
 
 
+@cache
+def _required(hint: Any) -> frozenset[str]:
+    """``Required`` is not seen where annotations are kept as text, as the SDKs keep them."""
+    marked = {name for name, one in _hints(hint).items() if get_origin(one) is typing_extensions.Required}
+    return frozenset(hint.__required_keys__ | marked)
+
+
 def _check_object(value: object, hint: Any, path: str) -> Iterable[str]:
     if not isinstance(value, dict):
         yield f"{path}: {value!r:.60} is no object"
@@ -126,7 +133,7 @@ def _check_object(value: object, hint: Any, path: str) -> Iterable[str]:
             yield f"{at}: {hint.__name__} has no such field"
         else:
             yield from _check(inner, known[name], at)
-    for name in hint.__required_keys__:
+    for name in _required(hint):
         if name not in value:
             yield f"{path}.{name}: {hint.__name__} requires it"
 
