@@ -223,6 +223,19 @@ class ResponseFormat(msgspec.Struct, frozen=True, omit_defaults=True):
     extra: Extra | None = None
 
 
+class Leftovers(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A request's fields without a canonical name, as an upstream of another dialect has to see them.
+
+    ``shared`` holds those that some dialects have in common, by the name they go by there, each with its own name and
+    value; ``tuning`` names those that are left out and reported; ``meant`` those without which the answer would be
+    another, so that none can be given.
+    """
+
+    shared: Mapping[str, tuple[str, Any]] = {}
+    tuning: tuple[str, ...] = ()
+    meant: tuple[str, ...] = ()
+
+
 class Request(msgspec.Struct, frozen=True, omit_defaults=True):
     """One model call, as any dialect's client meant it. ``origin`` is the dialect it was written in."""
 
@@ -250,6 +263,7 @@ class Request(msgspec.Struct, frozen=True, omit_defaults=True):
     response_format: ResponseFormat | None = None
     reasoning: Reasoning | None = None
     user: str | None = None
+    leftovers: Leftovers | None = None
     extra: Extra | None = None
 
 

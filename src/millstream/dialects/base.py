@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -10,7 +11,7 @@ import msgspec
 
 from millstream.core.errors import ClientFault, MillstreamError, UpstreamFault
 from millstream.core.events import Event, MessageStart
-from millstream.core.messages import Extra, Reply, Request, Tool
+from millstream.core.messages import Extra, Leftovers, Reply, Request, Tool
 
 Headers = Mapping[str, str]
 """Header names in lower case."""
@@ -246,13 +247,75 @@ def leftover(data: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
     return {name: value for name, value in data.items() if name not in known}
 
 
-def foreign_fields(extra: Extra | None, dialect: str) -> list[str]:
-    """Names of the fields in ``extra`` that other dialects put there, which ``dialect`` has no words for.
+@dataclass(frozen=True, slots=True)
+class Meanings:
+    """What it means to leave out a dialect's own fields. Names are paths: ``store``, ``text.verbosity``."""
 
-    A name that begins with ``$`` is a dialect's note to itself, which no client sent and nobody misses.
-    """
-    foreign = (fields for origin, fields in (extra or {}).items() if origin != dialect)
-    return sorted(name for fields in foreign for name in fields if name[:1] != "$")
+    nested: frozenset[str] = frozenset()
+    """Objects of which some fields are canonical: what is left of them is named field by field."""
+
+    silent: frozenset[str] = frozenset()
+    """Fields whose loss nobody need hear of: they say nothing, or are seen to elsewhere."""
+
+    defaults: Mapping[str, tuple[object, ...]] = field(default_factory=dict)
+    """Values that say no more than the field's absence."""
+
+    meant: frozenset[str] = frozenset()
+    """Fields without which the answer would be another one."""
+
+    shared: Mapping[str, str] = field(default_factory=dict)
+    """Fields that some other dialects have too, and their name there."""
+
+
+def leftovers_of(rest: Mapping[str, Any], meanings: Meanings, tuning: Sequence[str] = ()) -> Leftovers | None:
+    """What ``rest``, the part of a request without canonical names, is to upstreams of other dialects. ``tuning`` names
+    more that they cannot be told. A name that begins with ``$`` is a dialect's note to itself, which nobody misses."""
+    shared: dict[str, tuple[str, Any]] = {}
+    dropped: list[str] = list(tuning)
+    meant: list[str] = []
+    for path, value in _paths(rest, meanings.nested):
+        if path in meanings.silent or value in (None, [], {}) or value in meanings.defaults.get(path, ()):
+            continue
+        if path in meanings.meant:
+            meant.append(path)
+        elif path in meanings.shared:
+            shared[meanings.shared[path]] = (path, value)
+        else:
+            dropped.append(path)
+    return Leftovers(shared, tuple(dropped), tuple(meant)) if shared or dropped or meant else None
+
+
+def _paths(rest: Mapping[str, Any], nested: frozenset[str]) -> Iterator[tuple[str, Any]]:
+    for name, value in rest.items():
+        if name[:1] == "$":
+            continue
+        if name in nested and isinstance(value, Mapping):
+            yield from ((f"{name}.{inner}", one) for inner, one in value.items() if inner[:1] != "$")
+        else:
+            yield name, value
+
+
+def foreign_fields(
+    request: Request, dialect: str, shared: Container[str] = frozenset()
+) -> tuple[dict[str, Any], list[str]]:
+    """The fields of another dialect's request that ``dialect`` shares with it, and the names of those it has no words
+    for. Raises ``ClientFault`` if one of them means more than tuning."""
+    left = request.leftovers
+    if left is None or request.origin == dialect:
+        return {}, []
+    for name in left.meant:
+        raise ClientFault(f"{name}: this model's API has nothing like it, and the answer would be another", param=name)
+    told = {name: value for name, (_, value) in left.shared.items() if name in shared}
+    return told, sorted([*left.tuning, *(path for name, (path, _) in left.shared.items() if name not in told)])
+
+
+_MAX_USER = 64
+
+
+def short_user(user: str) -> str:
+    """``user`` as OpenAI's APIs take it, in at most 64 characters. What agents say there is longer, and names devices
+    and accounts: such a one becomes a digest, always the same."""
+    return user if len(user) <= _MAX_USER else hashlib.sha256(user.encode()).hexdigest()
 
 
 def retry_after_seconds(headers: Headers) -> float | None:

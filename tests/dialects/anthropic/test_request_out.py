@@ -265,8 +265,8 @@ def test_fields_that_change_the_answers_shape_are_refused(fields: Wire, param: s
 
 
 def test_tuning_that_cannot_be_said_is_dropped_and_named(translate: Translate) -> None:
-    extra = {"openai_chat": {"logit_bias": {}, "$note": 1}}
-    _, rendered = translate(n=1, seed=0, frequency_penalty=0.5, presence_penalty=0.0, logprobs=False, extra=extra)
+    left = msg.Leftovers(tuning=("logit_bias",))
+    _, rendered = translate(n=1, seed=0, frequency_penalty=0.5, presence_penalty=0.0, logprobs=False, leftovers=left)
     assert rendered.dropped == ("seed", "frequency_penalty", "logit_bias")
 
 

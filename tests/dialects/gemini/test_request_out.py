@@ -10,6 +10,7 @@ import pytest
 
 from millstream.core.errors import ClientFault
 from millstream.core.messages import (
+    Leftovers,
     MediaPart,
     Message,
     Opaque,
@@ -433,7 +434,8 @@ def test_what_is_only_tuning_is_dropped_by_name() -> None:
         reasoning=Reasoning(effort="high"),
         parallel_tool_calls=False,
         user="u",
-        extra={"anthropic": {"metadata": {}}, "gemini": {"safetySettings": []}},
+        leftovers=Leftovers(tuning=("metadata",)),
+        extra={"gemini": {"safetySettings": []}},
     )
     assert found.dropped == ("metadata", "cache_control", "reasoning", "parallel_tool_calls", "user")
     assert json.loads(found.body)["safetySettings"] == []

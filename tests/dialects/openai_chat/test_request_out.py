@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from millstream.core.errors import ClientFault
-from millstream.core.messages import Message, Reasoning, Request, ResponseFormat, TextPart, Tool
+from millstream.core.messages import Leftovers, Message, Reasoning, Request, ResponseFormat, TextPart, Tool
 from millstream.dialects.base import ClientCall, Target
 from millstream.dialects.openai_chat import DIALECT, OpenAIChatQuirks
 
@@ -215,9 +215,21 @@ def test_models_that_always_think_cannot_be_told(render: Any) -> None:
     assert b"reasoning" not in sent.body
 
 
-def test_fields_of_other_dialects_are_named_as_dropped_but_not_their_notes(render: Any) -> None:
-    extra = {"anthropic": {"context_management": {}, "$headers": {"anthropic-beta": "x"}}}
-    assert render(asking(extra=extra)).dropped == ("context_management",)
+def test_fields_of_other_dialects_are_named_as_dropped(render: Any) -> None:
+    assert render(asking(leftovers=Leftovers(tuning=("context_management",)))).dropped == ("context_management",)
+
+
+def test_a_field_without_which_the_answer_would_be_another_is_refused_by_its_name(render: Any) -> None:
+    with pytest.raises(ClientFault, match="container") as caught:
+        render(asking(leftovers=Leftovers(meant=("container",))))
+    assert caught.value.param == "container"
+
+
+def test_fields_of_openais_other_api_go_where_they_are_known(render: Any) -> None:
+    left = Leftovers(shared={"verbosity": ("text.verbosity", "low"), "store": ("store", True)})
+    assert render(asking(leftovers=left)).dropped == ("store", "text.verbosity")
+    rendered = render(asking(leftovers=left), shared_fields=("verbosity",))
+    assert (json.loads(rendered.body)["verbosity"], rendered.dropped) == ("low", ("store",))
 
 
 def test_a_provider_may_want_fields_in_every_request(body: Body) -> None:

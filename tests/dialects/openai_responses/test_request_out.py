@@ -11,6 +11,7 @@ import pytest
 
 from millstream.core.errors import ClientFault
 from millstream.core.messages import (
+    Leftovers,
     MediaPart,
     Message,
     Opaque,
@@ -223,11 +224,24 @@ def test_what_only_tunes_is_dropped_and_named(sent: Sent) -> None:
         top_k=5,
         seed=1,
         user="x" * 65,
-        extra={"anthropic": {"context_management": {}}},
+        leftovers=Leftovers(tuning=("context_management",)),
     )
     body, rendered = sent(request)
-    assert rendered.dropped == ("context_management", "messages.name", "seed", "top_k", "user")
-    assert not {"top_k", "seed", "user"} & body.keys()
+    assert rendered.dropped == ("context_management", "messages.name", "seed", "top_k")
+    assert not {"top_k", "seed"} & body.keys()
+
+
+def test_a_users_name_that_is_too_long_becomes_a_digest(sent: Sent) -> None:
+    body, _ = sent(foreign(user="x" * 65))
+    assert len(body["user"]) == 64
+    assert sent(foreign(user="bob"))[0]["user"] == "bob"
+
+
+def test_fields_of_openais_other_api_are_carried(sent: Sent) -> None:
+    shared = {"verbosity": ("verbosity", "low"), "service_tier": ("service_tier", "flex"), "store": ("store", True)}
+    body, rendered = sent(foreign(leftovers=Leftovers(shared=shared)))
+    assert (body["text"], body["service_tier"], body["store"]) == ({"verbosity": "low"}, "flex", True)
+    assert rendered.dropped == ()
 
 
 def test_functions_of_other_dialects_are_not_strict_unless_they_say_so(sent: Sent) -> None:

@@ -13,9 +13,10 @@ from millstream.core.errors import ClientFault
 from millstream.core.messages import Message, Part, Reasoning, Request, ResponseFormat, Role, TextPart
 from millstream.dialects.anthropic.blocks_in import KIND, parts_in
 from millstream.dialects.anthropic.fields import Fields, body_of, missing, wrong
+from millstream.dialects.anthropic.leftovers import MEANINGS, REQUEST_EFFORT, of_messages, turn_effort
 from millstream.dialects.anthropic.tools import added_tools, tool_choice_in, tools_in
 from millstream.dialects.anthropic.wire import ORIGIN
-from millstream.dialects.base import ClientCall, Envelope, own_extra
+from millstream.dialects.base import ClientCall, Envelope, leftovers_of, own_extra
 
 OUTPUT_FORMAT = "$output_format"
 """Note on a response format: it came in the older top-level field of this name."""
@@ -69,7 +70,8 @@ def parse_count(call: ClientCall) -> Request:
     tool_choice, parallel = tool_choice_in(body)
     output_config = body.nested("output_config")
     response_format = _response_format(body, output_config)
-    reasoning = _reasoning(body.nested("thinking"), output_config.text("effort") if output_config else None)
+    effort = output_config.text("effort") if output_config else None
+    reasoning = _reasoning(body.nested("thinking"), effort, turn_effort(messages))
     metadata = body.nested("metadata")
     user = metadata.text("user_id") if metadata else None
     stop = tuple(_strings(body))
@@ -102,6 +104,7 @@ def parse_count(call: ClientCall) -> Request:
         response_format=response_format,
         reasoning=reasoning,
         user=user,
+        leftovers=leftovers_of(rest, MEANINGS, of_messages(messages)),
         extra=own_extra(ORIGIN, rest),
     )
 
@@ -167,9 +170,15 @@ def _response_format(body: Fields, output_config: Fields | None) -> ResponseForm
     return None
 
 
-def _reasoning(thinking: Fields | None, effort: str | None) -> Reasoning | None:
+def _reasoning(thinking: Fields | None, effort: str | None, of_turn: str | None) -> Reasoning | None:
+    """``of_turn``: the effort that a message asks for, which counts more than the request's."""
+    said = None
+    if of_turn is not None and of_turn != effort:
+        said, effort = {REQUEST_EFFORT: effort}, of_turn
     if thinking is None:
-        return Reasoning(effort=effort) if effort is not None else None
+        return Reasoning(effort=effort, extra=own_extra(ORIGIN, said or {})) if effort is not None else None
+    for name, value in (said or {}).items():
+        thinking.keep(name, value)
     kind = thinking.required_text("type")
     budget = thinking.integer("budget_tokens")
     display = thinking.text("display")

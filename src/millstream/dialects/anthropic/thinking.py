@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from millstream.core.messages import Reasoning, extra_of
 from millstream.dialects.anthropic.blocks_in import KIND
 from millstream.dialects.anthropic.blocks_out import own_fields
+from millstream.dialects.anthropic.leftovers import REQUEST_EFFORT
 from millstream.dialects.anthropic.wire import ORIGIN
 
 _SMALLEST_BUDGET = 1024
@@ -34,14 +35,16 @@ class Thought(NamedTuple):
 
 def own_thinking(reasoning: Reasoning) -> Thought:
     """As this API's own client said it."""
+    own = extra_of(reasoning.extra, ORIGIN)
+    effort = own.get(REQUEST_EFFORT) if REQUEST_EFFORT in own else reasoning.effort
     if reasoning.mode is None:
-        return Thought(effort=reasoning.effort)
-    thinking: dict[str, Any] = {"type": extra_of(reasoning.extra, ORIGIN).get(KIND, reasoning.mode)}
+        return Thought(effort=effort)
+    thinking: dict[str, Any] = {"type": own.get(KIND, reasoning.mode)}
     if reasoning.budget is not None:
         thinking["budget_tokens"] = reasoning.budget
     if reasoning.display is not None:
         thinking["display"] = reasoning.display
-    return Thought({**thinking, **own_fields(reasoning.extra)}, reasoning.effort)
+    return Thought({**thinking, **own_fields(reasoning.extra)}, effort)
 
 
 def adaptive_thinking(reasoning: Reasoning, *, forced_tool: bool) -> Thought:

@@ -13,9 +13,10 @@ import msgspec
 
 from millstream.core.errors import ClientFault
 from millstream.core.messages import Extra, Message, Part, Request, ResponseFormat, TextPart, ToolResultPart
-from millstream.dialects.base import ClientCall, own_extra
+from millstream.dialects.base import ClientCall, leftovers_of, own_extra
 from millstream.dialects.gemini.calls import CallIds
 from millstream.dialects.gemini.fields import Fields, missing, wrong
+from millstream.dialects.gemini.leftovers import MEANINGS
 from millstream.dialects.gemini.parts_in import part_in
 from millstream.dialects.gemini.schema import to_json_schema
 from millstream.dialects.gemini.thinking import thinking_in
@@ -76,6 +77,7 @@ def request_of(body: Fields, call: ClientCall) -> Request:
         include_usage=True,
         response_format=response_format,
         reasoning=reasoning,
+        leftovers=leftovers_of(rest, MEANINGS),
         extra=own_extra(DIALECT, rest),
         **sampling,
     )

@@ -51,7 +51,7 @@ def fields_of(request: Request, model: str, quirks: GeminiQuirks) -> tuple[Wire,
         body["toolConfig"] = tools.config
     if own.pop("generationConfig", None) is not None or config.fields:
         body["generationConfig"] = config.fields
-    dropped = [*foreign_fields(request.extra, DIALECT), *tools.dropped, *contents.dropped, *config.dropped]
+    dropped = [*foreign_fields(request, DIALECT)[1], *tools.dropped, *contents.dropped, *config.dropped]
     return {**body, **own}, tuple(dict.fromkeys(dropped))
 
 

@@ -8,7 +8,6 @@ from typing import Literal
 
 _NINE = re.compile(r"[a-zA-Z0-9]{9}")
 _MAX_SHORT = 40
-_MAX_USER = 64
 _MAX_NAME = 64
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_-]")
@@ -42,8 +41,3 @@ def tool_name(name: str, pattern: str) -> str:
     if re.fullmatch(pattern, name):
         return name
     return _NOT_IN_NAMES.sub("_", name)[:_MAX_NAME] or "tool"
-
-
-def user_id(user: str) -> str:
-    """OpenAI takes 64 characters; what agents send there is longer, and names devices and accounts."""
-    return user if len(user) <= _MAX_USER else hashlib.sha256(user.encode()).hexdigest()

@@ -139,6 +139,10 @@ class OpenAIChatQuirks(Quirks, frozen=True, forbid_unknown_fields=True, kw_only=
     stream_options: bool = True
     """Usage may be asked for in streams; Mistral sends it unasked."""
 
+    shared_fields: tuple[str, ...] = ()
+    """Fields of OpenAI's that a client of its other API may have sent and that are known here too (``service_tier``,
+    ``prompt_cache_key``, …). None unless said: many servers answer 400 to what they do not know."""
+
     unsupported: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
     """Fields that some models, or all (``"*"``), answer 400 to: by pattern of the model's name, all patterns that fit
     together. They are left out if they only tune, and the request is refused if they mean more; ``stop`` is then done

@@ -13,9 +13,10 @@ import msgspec
 
 from millstream.core.errors import ClientFault
 from millstream.core.messages import Reasoning, Request, ResponseFormat
-from millstream.dialects.base import ClientCall, Envelope, own_extra
+from millstream.dialects.base import ClientCall, Envelope, leftovers_of, own_extra
 from millstream.dialects.openai_chat import wire
 from millstream.dialects.openai_chat.fields import Fields, missing, unexpected, wrong
+from millstream.dialects.openai_chat.leftovers import MEANINGS
 from millstream.dialects.openai_chat.messages_in import Conversation
 from millstream.dialects.openai_chat.tools_in import GIVEN, tool_choice_in, tools_in
 
@@ -90,7 +91,7 @@ def parse_request(call: ClientCall) -> Request:
         body.keep("stream_options", options.rest())
     rest = body.rest()
     rest.pop("stream", None)
-    return msgspec.structs.replace(request, extra=own_extra(wire.NAME, rest))
+    return msgspec.structs.replace(request, leftovers=leftovers_of(rest, MEANINGS), extra=own_extra(wire.NAME, rest))
 
 
 def _limit(body: Fields) -> int | None:

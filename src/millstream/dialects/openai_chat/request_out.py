@@ -13,10 +13,10 @@ import msgspec
 
 from millstream.core.errors import ClientFault
 from millstream.core.messages import Request, ResponseFormat
-from millstream.dialects.base import ClientCall, Target, UpstreamRequest, foreign_fields, rename_model
+from millstream.dialects.base import ClientCall, Target, UpstreamRequest, foreign_fields, rename_model, short_user
 from millstream.dialects.openai_chat import schema, wire
 from millstream.dialects.openai_chat.effort import reasoning_fields
-from millstream.dialects.openai_chat.ids import user_id
+from millstream.dialects.openai_chat.leftovers import SHARED
 from millstream.dialects.openai_chat.messages_out import MessagesOut
 from millstream.dialects.openai_chat.quirks import OpenAIChatQuirks, output_limit, unsupported_fields
 from millstream.dialects.openai_chat.request_in import LIMIT, STOP
@@ -66,7 +66,8 @@ class _Rendering:
         self._quirks = quirks
         self._own = request.origin == wire.NAME
         self._unsupported = unsupported_fields(quirks, target.model)
-        self._dropped: set[str] = set(foreign_fields(request.extra, wire.NAME))
+        self._shared, unsayable = foreign_fields(request, wire.NAME, SHARED.intersection(quirks.shared_fields))
+        self._dropped: set[str] = set(unsayable)
         self._stop: tuple[str, ...] = ()
         self._sentences: list[str] = []
         self._body: dict[str, Any] = {"model": target.model}
@@ -84,7 +85,7 @@ class _Rendering:
         self._stops()
         self._reasoning()
         self._format()
-        self._body |= wire.own_fields(request.extra)
+        self._body |= self._shared | wire.own_fields(request.extra)
         self._stream()
         if messages.mark_prefill():
             self._body |= {"continue_final_message": True, "add_generation_prompt": False}
@@ -108,7 +109,7 @@ class _Rendering:
         if request.seed is not None:
             self._body[quirks.seed_field] = request.seed
         if request.user is not None and quirks.user:
-            self._body["user"] = request.user if self._own else user_id(request.user)
+            self._body["user"] = request.user if self._own else short_user(request.user)
         elif request.user is not None:
             self._dropped.add("user")
 

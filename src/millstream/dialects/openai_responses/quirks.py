@@ -6,6 +6,7 @@ A client of this same API is passed through untouched; these matter where a requ
 from __future__ import annotations
 
 from millstream.dialects.base import Quirks
+from millstream.dialects.openai_responses.leftovers import SHARED
 
 
 class ResponsesQuirks(Quirks, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -26,6 +27,9 @@ class ResponsesQuirks(Quirks, frozen=True, forbid_unknown_fields=True, kw_only=T
 
     sampling: bool = True
     """``temperature`` and ``top_p`` are taken; reasoning models of OpenAI refuse them."""
+
+    shared_fields: tuple[str, ...] = tuple(sorted(SHARED))
+    """Fields that a client of OpenAI's other API may have sent and that are known here too."""
 
     min_output_tokens: int = 16
     """The least ``max_output_tokens`` that is not an error."""

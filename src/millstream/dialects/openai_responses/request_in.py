@@ -15,8 +15,9 @@ from millstream.core.messages import (
     ResponseFormat,
     TextPart,
 )
-from millstream.dialects.base import ClientCall, own_extra
+from millstream.dialects.base import ClientCall, leftovers_of, own_extra
 from millstream.dialects.openai_responses import fields, items_in, tools_in, wire
+from millstream.dialects.openai_responses.leftovers import MEANINGS
 
 _KNOWN = frozenset(
     {
@@ -72,6 +73,7 @@ def parse_request(call: ClientCall) -> Request:
         response_format=response_format,
         reasoning=_reasoning(data),
         user=fields.optional_text(data, "user", ""),
+        leftovers=leftovers_of(kept, MEANINGS),
         extra=own_extra(wire.NAME, kept),
     )
 

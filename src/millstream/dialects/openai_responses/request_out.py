@@ -8,13 +8,12 @@ import msgspec
 
 from millstream.core.errors import ClientFault
 from millstream.core.messages import Part, Reasoning, Request, ResponseFormat, TextPart
-from millstream.dialects.base import Target, UpstreamRequest, foreign_fields
+from millstream.dialects.base import Target, UpstreamRequest, foreign_fields, short_user
 from millstream.dialects.openai_responses import items_out, tools_out, wire
 from millstream.dialects.openai_responses.quirks import ResponsesQuirks
 
 PATH = "/responses"
 
-_MAX_USER = 64
 _LOW_BUDGET = 4096
 _MEDIUM_BUDGET = 16384
 _NOT_HERE = "The tool {} is not available here. Say so instead of inventing its results."
@@ -33,7 +32,8 @@ class _Rendering:
         self._target = target
         self._quirks = quirks
         self._own = request.origin == wire.NAME
-        self._dropped: set[str] = set(foreign_fields(request.extra, wire.NAME))
+        self._shared, unsayable = foreign_fields(request, wire.NAME, quirks.shared_fields)
+        self._dropped: set[str] = set(unsayable)
         self._body: dict[str, Any] = {"model": target.model}
 
     def result(self) -> UpstreamRequest:
@@ -112,10 +112,8 @@ class _Rendering:
                 self._dropped.add(name)
         if request.top_logprobs is not None:
             self._body["top_logprobs"] = request.top_logprobs
-        if request.user is not None and (self._own or len(request.user) <= _MAX_USER):
-            self._body["user"] = request.user
-        elif request.user is not None:
-            self._dropped.add("user")
+        if request.user is not None:
+            self._body["user"] = request.user if self._own else short_user(request.user)
 
     def _reasoning(self) -> None:
         wanted = self._request.reasoning
@@ -139,6 +137,8 @@ class _Rendering:
         wanted = self._request.response_format
         if wanted is not None:
             text["format"] = _format(wanted)
+        if "verbosity" in self._shared:
+            text["verbosity"] = self._shared["verbosity"]
         text |= wire.own(self._request.extra).get("text", {})
         if text:
             self._body["text"] = text
@@ -152,6 +152,7 @@ class _Rendering:
             return
         if self._quirks.store is not None:
             self._body["store"] = self._quirks.store
+        self._body |= {name: value for name, value in self._shared.items() if name != "verbosity"}
         include = [wire.ENCRYPTED_REASONING] if self._quirks.encrypted_reasoning else []
         if self._request.logprobs:
             include.append(wire.LOGPROBS)
