@@ -36,7 +36,7 @@ from millstream.dialects.base import (
 )
 from millstream.policy.retry import RetryPolicy
 from millstream.policy.routing import Route, Routes
-from millstream.providers.base import Reply, Transport
+from millstream.providers.base import Reply, Sink, Transport
 from millstream.providers.catalog import Provider
 from millstream.relay import HubRelay, Relay, SideDoor
 
@@ -74,7 +74,10 @@ class Client(Protocol):
 
     async def start(self) -> None: ...
 
-    async def write(self, data: bytes) -> None: ...
+    def write(self, data: bytes) -> Awaitable[None] | None:
+        """Hand over a piece of the stream. None: taken. Else to be awaited before the next one, since the reader is
+        slow (or since only an await can send at all)."""
+        ...
 
     async def end(self) -> None: ...
 
@@ -157,7 +160,9 @@ class Exchange:
             raise error
         if not self._error_left:
             self._error_left = True
-            await client.write(self.renderer.render([Fault.of(error)]))
+            wait = client.write(self.renderer.render([Fault.of(error)]))
+            if wait is not None:
+                await wait
         await client.end()
 
     async def whole(self) -> bytes:
@@ -208,29 +213,14 @@ class Exchange:
         return relay.error
 
     async def _pump(self, reply: Reply, relay: Relay, client: Client) -> None:
-        """Upstream reads → client writes, one write per read, until the reply has ended."""
-        step = self._stepper(reply)
-        while not relay.done:
-            out = await step(reply, relay)
-            if relay.watch.blocks and self.record.first_content_at is None:
-                self.record.first_content_at = self._gateway.now()
-            if not out:
-                continue
-            self._start_left = self._start_left or relay.watch.state is not State.IDLE
-            self._start = self._start or relay.watch.start
-            self._error_left = relay.error is not None
-            await client.write(out)
-
-    def _stepper(self, reply: Reply) -> Callable[[Reply, Relay], Awaitable[bytes]]:
-        """How ``reply`` is taken in, chosen once per reply."""
-        return self._take_whole if self._is_whole(reply) else self._take_next
-
-    async def _take_next(self, reply: Reply, relay: Relay) -> bytes:
-        try:
-            data = await reply.read()
-        except UpstreamFault as error:
-            return relay.cut(error)
-        return relay.feed(data) if data else relay.finish()
+        """Upstream reads → client writes, until the reply has ended."""
+        flow = _Flow(self, relay, client)
+        if self._is_whole(reply):
+            wait = flow.tell(await self._take_whole(reply, relay))
+        else:
+            wait = flow.tell(await _pour(reply, flow, relay))
+        if wait is not None:
+            await wait
 
     async def _take_whole(self, reply: Reply, relay: Relay) -> bytes:
         """An upstream that was asked for a stream may answer whole."""
@@ -239,6 +229,17 @@ class Exchange:
             return relay.take(self._upstream.provider.dialect.parse_reply(body))
         except UpstreamFault as error:
             return relay.cut(error)
+
+    def note_progress(self, relay: Relay, out: bytes) -> bool:
+        """What is known once ``out`` has left. True when what a stream's beginning tells is all known."""
+        watch = relay.watch
+        if watch.blocks and self.record.first_content_at is None:
+            self.record.first_content_at = self._gateway.now()
+        if out:
+            self._start_left = self._start_left or watch.state is not State.IDLE
+            self._start = self._start or watch.start
+            self._error_left = relay.error is not None
+        return self._start_left and self.record.first_content_at is not None
 
     async def _forward_whole(self) -> bytes:
         reply = await self._open(stream=False)
@@ -256,9 +257,10 @@ class Exchange:
         collector = _Collector()
         relay = HubRelay(self._upstream.provider.dialect.parser(), collector, self._upstream_request.stop)
         try:
-            step = self._stepper(reply)
-            while not relay.done:
-                await step(reply, relay)
+            if self._is_whole(reply):
+                await self._take_whole(reply, relay)
+            else:
+                await _pour(reply, _Fold(relay), relay)
             if relay.error is None:
                 await _drain(reply)
         finally:
@@ -328,6 +330,57 @@ class Exchange:
     def _note(self, relay: Relay) -> None:
         self.record.usage = relay.watch.usage
         self.record.finish_reason = relay.watch.finish_reason
+
+
+class _Flow:
+    """One reply on its way to a client. ``take`` is what each read of the upstream's socket calls."""
+
+    __slots__ = ("_beginning", "_client", "_exchange", "_relay")
+
+    def __init__(self, exchange: Exchange, relay: Relay, client: Client) -> None:
+        self._exchange = exchange
+        self._relay = relay
+        self._client = client
+        self._beginning = True
+
+    @property
+    def done(self) -> bool:
+        return self._relay.done
+
+    def take(self, data: bytes) -> Awaitable[None] | None:
+        relay = self._relay
+        out = relay.feed(data)
+        if self._beginning or relay.done:
+            self._beginning = not self._exchange.note_progress(relay, out)
+        return self._client.write(out) if out else None
+
+    def tell(self, out: bytes) -> Awaitable[None] | None:
+        """What was made of the reply's end."""
+        self._exchange.note_progress(self._relay, out)
+        return self._client.write(out) if out else None
+
+
+class _Fold:
+    """A reply that nobody reads as it comes: its events are collected by the relay's renderer."""
+
+    def __init__(self, relay: Relay) -> None:
+        self._relay = relay
+
+    @property
+    def done(self) -> bool:
+        return self._relay.done
+
+    def take(self, data: bytes) -> None:
+        self._relay.feed(data)
+
+
+async def _pour(reply: Reply, sink: Sink, relay: Relay) -> bytes:
+    """All of ``reply`` through ``sink``; what its end makes ``relay`` say."""
+    try:
+        await reply.pour(sink)
+    except UpstreamFault as error:
+        return relay.cut(error)
+    return b"" if relay.done else relay.finish()
 
 
 @dataclass(frozen=True, slots=True)

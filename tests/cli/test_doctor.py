@@ -35,7 +35,7 @@ def test_what_is_installed_is_told_with_its_version(shell: Shell, agent: Callabl
     made = agent("print('2.1.329 (Claude Code)')")
     shell.environ["PATH"] = f"{made.path.parent}:{shell.environ['PATH']}"
     found = _checks(shell, "--offline")
-    assert found["python"]["status"] == found["aiohttp"]["status"] == "ok"
+    assert found["python"]["status"] == found["httptools"]["status"] == "ok"
     assert found["claude"]["detail"] == f"2.1.329 ({made.path})"
     assert made.told["arguments"] == ["--version"]
     assert found["opencode"]["status"] == "absent"

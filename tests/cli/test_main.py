@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Shell
 
 COMMANDS = ("serve", "models", "doctor", "launch")
-HEAVY = {"aiohttp", "asyncio", "starlette", "rich", "uvicorn"}
+HEAVY = {"asyncio", "httptools", "starlette", "rich", "uvicorn"}
 
 
 @pytest.mark.parametrize("command", COMMANDS)

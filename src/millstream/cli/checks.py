@@ -26,7 +26,7 @@ from millstream.providers.catalog import Provider
 Status = Literal["ok", "absent", "warning", "broken"]
 """``absent`` is fine, ``warning`` deserves a look, ``broken`` keeps millstream from working."""
 
-LIBRARIES = ("aiohttp", "httptools", "msgspec", "starlette", "uvicorn", "uvloop")
+LIBRARIES = ("httptools", "msgspec", "starlette", "uvicorn", "uvloop")
 AGENTS = ("claude", "codex", "gemini", "opencode")
 PROGRAMS = ("node", "redis-server", "chromium", "bwrap")
 ANSWER_LIMIT = 60.0

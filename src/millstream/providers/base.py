@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Protocol
 
+from millstream.core.errors import Kind, UpstreamFault
 from millstream.dialects.base import Headers, UpstreamRequest
+
+
+class Sink(Protocol):
+    """Takes an answer's bytes as they come."""
+
+    @property
+    def done(self) -> bool:
+        """Nothing more is wanted."""
+        ...
+
+    def take(self, data: bytes) -> Awaitable[None] | None:
+        """None: go on. Else to be awaited before the next call: whoever reads at the other end is slow."""
+        ...
 
 
 class Reply(Protocol):
@@ -20,6 +35,10 @@ class Reply(Protocol):
 
     async def read(self) -> bytes:
         """The next bytes as they came; ``b""`` at a clean end. Raises ``UpstreamFault`` on a cut or a silence."""
+        ...
+
+    async def pour(self, sink: Sink) -> None:
+        """Give ``sink`` each read as it comes, until it is done or the answer ends. Raises as ``read`` does."""
         ...
 
     async def read_all(self, limit: int) -> bytes:
@@ -39,3 +58,34 @@ class Transport(Protocol):
         ...
 
     async def aclose(self) -> None: ...
+
+
+class ReadReply:
+    """What an answer can do that is read piece by piece: the rest of ``Reply`` on top of ``read`` and ``close``."""
+
+    name: str
+    """Whose answer it is."""
+
+    async def read(self) -> bytes:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        raise NotImplementedError
+
+    async def pour(self, sink: Sink) -> None:
+        """Give ``sink`` each read as it comes, until it is done or the answer ends. Raises as ``read`` does."""
+        while not sink.done and (data := await self.read()):
+            if (wait := sink.take(data)) is not None:
+                await wait
+
+    async def read_all(self, limit: int) -> bytes:
+        """The whole body. Raises ``UpstreamFault`` if it is cut, or longer than ``limit`` bytes."""
+        pieces: list[bytes] = []
+        size = 0
+        while data := await self.read():
+            pieces.append(data)
+            size += len(data)
+            if size > limit:
+                self.close()
+                raise UpstreamFault(f"{self.name}'s answer is longer than {limit} bytes", Kind.MALFORMED)
+        return b"".join(pieces)

@@ -9,6 +9,7 @@ from starlette.types import Receive, Scope, Send
 from millstream.core.errors import MillstreamError
 from millstream.dialects.base import ClientCall, Dialect
 from millstream.pipeline import Gateway, count_tokens
+from millstream.server.connection import connection_of
 from millstream.server.deliver import ClientGone, Delivery, Pulse
 from millstream.server.guard import send_error
 from millstream.server.wire import encode_headers, plain_call, read_body
@@ -30,7 +31,7 @@ class CountEndpoint:
         self._read_call = read_call
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        delivery = Delivery(receive, send, Pulse())
+        delivery = Delivery(receive, send, Pulse(), connection_of(scope))
         try:
             call = self._read_call(scope, await read_body(scope, receive, self._max_body))
 

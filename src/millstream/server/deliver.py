@@ -1,18 +1,19 @@
 """One response on its way to one client: head, frames, silence, and the client's leaving.
 
-``send()`` after a disconnect is a silent no-op in ASGI servers, so leaving is only noticed by ``receive()``: it is
-watched from the first await to the last, also in the middle of an upstream's silence.
+Leaving is watched from the first await to the last, also in the middle of an upstream's silence.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
 
 from starlette.types import Message, Receive, Send
 
-from millstream.core.errors import MillstreamError
+from millstream.server.connection import ClientConnection
 
 
 class ClientGone(Exception):
@@ -28,22 +29,86 @@ class Pulse:
     send_timeout: float = 300.0
 
 
+class Line(Protocol):
+    """The way to the client."""
+
+    def write(self, data: bytes) -> Awaitable[None] | None:
+        """A piece of the body. What is returned, if anything, is to be awaited before the next."""
+        ...
+
+    def watch(self, gone: Callable[[], None]) -> None:
+        """Call ``gone`` once the client has left."""
+        ...
+
+    async def unwatch(self) -> None: ...
+
+
+class DirectLine:
+    """Straight to the socket: a piece of a stream costs one function call."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self._connection = connection
+
+    def write(self, data: bytes) -> Awaitable[None] | None:
+        connection = self._connection
+        return None if connection.write_piece(data) else _Later(connection.flow.drain)
+
+    def watch(self, gone: Callable[[], None]) -> None:
+        connection = self._connection
+        connection.on_gone = gone
+        connection.flow.resume_reading()  # a large request's body may have paused it, and then no leaving is seen
+        if connection.transport.is_closing():
+            gone()
+
+    async def unwatch(self) -> None:
+        self._connection.on_gone = None
+
+
+class AsgiLine:
+    """Any ASGI server. ``send`` after a disconnect is a silent no-op there; only ``receive`` tells of it."""
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive = receive
+        self._send = send
+        self._watcher: asyncio.Task[None] | None = None
+
+    def write(self, data: bytes) -> Awaitable[None]:
+        return _Later(partial(_send, self._send, {"type": "http.response.body", "body": data, "more_body": True}))
+
+    def watch(self, gone: Callable[[], None]) -> None:
+        self._watcher = asyncio.create_task(self._until_gone(gone))
+
+    async def unwatch(self) -> None:
+        if self._watcher is not None:
+            self._watcher.cancel()
+            await asyncio.wait({self._watcher})
+            self._watcher = None
+
+    async def _until_gone(self, gone: Callable[[], None]) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        gone()
+
+
 class Delivery:
     """A response being sent. Implements ``pipeline.Client``."""
 
-    def __init__(self, receive: Receive, send: Send, pulse: Pulse) -> None:
+    def __init__(self, receive: Receive, send: Send, pulse: Pulse, connection: ClientConnection | None = None) -> None:
         self.started = False
         self._ended = False
-        self._receive = receive
         self._send = send
+        self._line: Line = AsgiLine(receive, send) if connection is None else DirectLine(connection)
         self._pulse = pulse
         self._loop = asyncio.get_running_loop()
         self._last_sent = self._loop.time()
         self._sending_since: float | None = None
+        self._starting = asyncio.Lock()
         self._head: Callable[[], list[tuple[bytes, bytes]]] = list
         self._keepalive: Callable[[], bytes] | None = None
         self._task: asyncio.Task[object] | None = None
         self._interruption: Exception | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._beat: asyncio.Task[None] | None = None
 
     def streams(self, head: Callable[[], list[tuple[bytes, bytes]]], keepalive: Callable[[], bytes]) -> None:
         """From now on silence is filled: with the head when it is due, then with ``keepalive`` frames."""
@@ -51,15 +116,20 @@ class Delivery:
         self._keepalive = keepalive
 
     async def start(self) -> None:
-        """Send the head, once."""
-        if not self.started:
-            self.started = True
-            await self._push({"type": "http.response.start", "status": 200, "headers": self._head()})
+        """Send the head, once. Returns when it has left, whoever sent it."""
+        async with self._starting:
+            if not self.started:
+                await self._push({"type": "http.response.start", "status": 200, "headers": self._head()})
+                self.started = True
 
-    async def write(self, data: bytes) -> None:
-        """Send a piece of the body; returns when the client's buffers can take more."""
-        await self._push({"type": "http.response.body", "body": data, "more_body": True})
+    def write(self, data: bytes) -> Awaitable[None] | None:
+        """Send a piece of the body; to be awaited where the client's buffers can take no more."""
+        wait = self._line.write(data)
         self._last_sent = self._loop.time()
+        if wait is None:
+            return None
+        self._sending_since = self._last_sent
+        return _Later(partial(self._taken, wait))
 
     async def end(self) -> None:
         await self._push({"type": "http.response.body", "body": b"", "more_body": False})
@@ -73,11 +143,6 @@ class Delivery:
         await self._push({"type": "http.response.body", "body": body, "more_body": False})
         self._ended = True
 
-    async def _push(self, message: Message) -> None:
-        self._sending_since = self._loop.time()
-        await self._send(message)
-        self._sending_since = None
-
     async def attend(self, work: Callable[[], Awaitable[None]]) -> None:
         """Do ``work`` for as long as the client is there.
 
@@ -85,54 +150,44 @@ class Delivery:
         ``work`` has been cancelled and has ended.
         """
         self._task = asyncio.current_task()
-        failure: Exception | None = None
-        completed = False
+        self._arm()
         try:
-            async with asyncio.TaskGroup() as group:
-                watcher = group.create_task(self._watch())
-                try:
-                    await work()
-                    completed = True
-                except Exception as error:  # raised below, outside of the group that would wrap it
-                    failure = error
-                finally:
-                    watcher.cancel()
+            self._line.watch(self._gone)
+            await work()
         except asyncio.CancelledError:
             if self._interruption is None or self._task is None:
                 raise
             self._task.uncancel()
-            if not completed:
-                raise self._interruption from None
+            raise self._interruption from None
         finally:
             self._task = None
-        if failure is not None:
-            raise failure
+            await self._leave_alone()
 
-    def interrupt(self, reason: MillstreamError | ClientGone) -> None:
+    def interrupt(self, reason: Exception) -> None:
         """End ``attend`` with ``reason``."""
         if self._task is not None and self._interruption is None:
             self._interruption = reason
             self._task.cancel()
 
-    async def _watch(self) -> None:
-        """Wait for the client to leave; fill the silence meanwhile."""
-        receiving = asyncio.ensure_future(self._receive())
-        try:
-            while True:
-                # Meanwhile the head may leave or a write may get stuck, which have times of their own.
-                timeout = min(self._until_due(), self._pulse.heartbeat, self._pulse.send_timeout)
-                await asyncio.wait({receiving}, timeout=timeout)
-                if not receiving.done():
-                    await self._tick()
-                elif receiving.result()["type"] == "http.disconnect":
-                    # Servers say this too once the response is complete, which is no reason to break off what follows.
-                    if not self._ended:
-                        self.interrupt(ClientGone())
-                    return
-                else:
-                    receiving = asyncio.ensure_future(self._receive())
-        finally:
-            receiving.cancel()
+    async def _push(self, message: Message) -> None:
+        self._sending_since = self._loop.time()
+        await self._send(message)
+        self._sending_since = None
+
+    async def _taken(self, wait: Awaitable[None]) -> None:
+        await wait
+        self._sending_since = None
+        self._last_sent = self._loop.time()
+
+    def _gone(self) -> None:
+        # Servers say this too once the response is complete, which is no reason to break off what follows.
+        if not self._ended:
+            self.interrupt(ClientGone())
+
+    def _arm(self) -> None:
+        # Meanwhile the head may leave or a write may get stuck, which have times of their own.
+        wait = min(self._until_due(), self._pulse.heartbeat, self._pulse.send_timeout)
+        self._timer = self._loop.call_later(wait, self._look)
 
     def _until_due(self) -> float:
         pulse = self._pulse
@@ -144,15 +199,47 @@ class Delivery:
             due = self._last_sent + (pulse.heartbeat if self.started else pulse.eager_after)
         return max(due - self._loop.time(), 0.0)
 
-    async def _tick(self) -> None:
-        if self._sending_since is not None:
-            if self._loop.time() - self._sending_since >= self._pulse.send_timeout:
-                self.interrupt(ClientGone())
-            return
-        if self._keepalive is None or self._until_due() > 0:
-            return
-        await self.start()
-        # Also where the dialect has nothing to say yet, this silence has had its due.
-        self._last_sent = self._loop.time()
-        if frame := self._keepalive():
-            await self.write(frame)
+    def _look(self) -> None:
+        if self._until_due() > 0 or (self._sending_since is None and self._keepalive is None):
+            self._arm()
+        elif self._sending_since is not None:
+            self.interrupt(ClientGone())
+        else:
+            self._beat = self._loop.create_task(self._fill_silence())
+
+    async def _fill_silence(self) -> None:
+        try:
+            await self.start()
+            # Also where the dialect has nothing to say yet, this silence has had its due.
+            self._last_sent = self._loop.time()
+            frame = self._keepalive() if self._keepalive is not None else b""
+            if frame and (wait := self.write(frame)) is not None:
+                await wait
+        except Exception as error:  # whatever it is, the response cannot go on
+            self.interrupt(error)
+        else:
+            self._arm()
+
+    async def _leave_alone(self) -> None:
+        if self._beat is not None:
+            self._beat.cancel()
+            await asyncio.wait({self._beat})
+        if self._timer is not None:
+            self._timer.cancel()
+        await self._line.unwatch()
+
+
+class _Later:
+    """An awaitable that begins when it is awaited, and may be let go of before."""
+
+    __slots__ = ("_begin",)
+
+    def __init__(self, begin: Callable[[], Coroutine[object, object, None]]) -> None:
+        self._begin = begin
+
+    def __await__(self) -> Generator[object, object, None]:
+        return self._begin().__await__()
+
+
+async def _send(send: Send, message: Message) -> None:
+    await send(message)

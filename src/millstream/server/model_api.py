@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 from millstream.core.errors import GatewayBug, MillstreamError
 from millstream.dialects.base import ClientCall, Dialect
 from millstream.pipeline import Exchange, Gateway, Record
+from millstream.server.connection import connection_of
 from millstream.server.deliver import ClientGone, Delivery, Pulse
 from millstream.server.wire import encode_headers, plain_call, read_body
 from millstream.telemetry import logs
@@ -59,7 +60,7 @@ class ModelEndpoint:
         self._read_call = read_call
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        delivery = Delivery(receive, send, self._pulse)
+        delivery = Delivery(receive, send, self._pulse, connection_of(scope))
         self._deliveries.add(delivery)
         try:
             turn = _Turn(self._gateway, self._dialect, delivery)

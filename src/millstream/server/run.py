@@ -17,6 +17,7 @@ from millstream.config import Config, ConfigError
 from millstream.core.errors import Kind, PolicyRefusal
 from millstream.policy.auth import is_loopback
 from millstream.server.app import Application, build, server_key
+from millstream.server.connection import ClientConnection
 from millstream.telemetry import logs
 
 _BACKLOG = 2048
@@ -58,7 +59,7 @@ def make_server(app: Application, drain: float, ready: Callable[[], None], *, gr
     config = uvicorn.Config(
         app.asgi,
         loop="uvloop",
-        http="httptools",
+        http=ClientConnection,
         ws="none",
         lifespan="on",
         log_config=None,

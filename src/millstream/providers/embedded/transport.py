@@ -9,6 +9,7 @@ import msgspec
 
 from millstream.core.errors import Kind, UpstreamFault
 from millstream.dialects.base import Headers, UpstreamRequest
+from millstream.providers.base import ReadReply
 from millstream.providers.embedded.options import EmbeddedOptions
 from millstream.providers.embedded.process import LlamaProcess
 from millstream.providers.embedded.wording import PromptFrames, WholeReply, fault_of, request_body
@@ -20,7 +21,7 @@ _BUSY_RETRY_S = 5.0
 _DYING_S = 1.0
 
 
-class EmbeddedReply:
+class EmbeddedReply(ReadReply):
     """An answer under way. It holds one of the model's slots until its end. Implements ``providers.base.Reply``."""
 
     def __init__(self, inner: HttpReply, process: LlamaProcess, leave: Callable[[], None]) -> None:
@@ -60,18 +61,6 @@ class EmbeddedReply:
                 raise
             message = f"the embedded model's process ended while it answered ({self._process.end})"
             raise UpstreamFault(message, Kind.TRUNCATED) from fault
-
-    async def read_all(self, limit: int) -> bytes:
-        """The whole body. Raises ``UpstreamFault`` if it is cut, or longer than ``limit`` bytes."""
-        pieces: list[bytes] = []
-        size = 0
-        while data := await self.read():
-            pieces.append(data)
-            size += len(data)
-            if size > limit:
-                self.close()
-                raise UpstreamFault(f"{_NAME}'s answer is longer than {limit} bytes", Kind.MALFORMED)
-        return b"".join(pieces)
 
     def close(self) -> None:
         """Stop generating. llama.cpp notices with the next token, or after the batch of the prompt it is reading."""

@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 from millstream.core.errors import ClientFault, Kind, UpstreamFault
 from millstream.core.tokens import text_tokens
 from millstream.dialects.base import ClientCall, Dialect, Headers, UpstreamRequest
+from millstream.providers.base import ReadReply
 from millstream.providers.replay.content import Content, refusal
 from millstream.providers.replay.library import Found, Library, UnknownNameError
 from millstream.providers.replay.plan import Plan, Send, lay_out
@@ -46,8 +47,10 @@ def whole(content: Content) -> Plan:
     return lay_out(content, Pace(), "events", (), {})
 
 
-class ReplayReply:
+class ReplayReply(ReadReply):
     """An answer being played. Implements ``providers.base.Reply``."""
+
+    name = _NAME
 
     def __init__(self, plan: Plan, received: Received | None, idle_timeout: float) -> None:
         self.status = plan.status
@@ -74,18 +77,6 @@ class ReplayReply:
             return b""
         how = "reset" if self._plan.end == "reset" else "closed"
         raise UpstreamFault(f"{_NAME} broke off its answer (connection {how}, as its scenario says)", Kind.TRUNCATED)
-
-    async def read_all(self, limit: int) -> bytes:
-        """The whole body. Raises ``UpstreamFault`` if it is cut, or longer than ``limit`` bytes."""
-        pieces: list[bytes] = []
-        size = 0
-        while data := await self.read():
-            pieces.append(data)
-            size += len(data)
-            if size > limit:
-                self.close()
-                raise UpstreamFault(f"{_NAME}'s answer is longer than {limit} bytes", Kind.MALFORMED)
-        return b"".join(pieces)
 
     def close(self) -> None:
         """Nothing is played any more."""
