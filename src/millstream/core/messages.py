@@ -120,10 +120,14 @@ class ToolReferencePart(msgspec.Struct, frozen=True, tag="tool_reference", omit_
 
 
 class UnknownPart(msgspec.Struct, frozen=True, tag="unknown", omit_defaults=True):
-    """A part of a kind this version has no name for, as ``origin`` wrote it."""
+    """A part of a kind this version has no name for, as ``origin`` wrote it.
+
+    ``asked``: it is content, not bookkeeping, so that without it a user's question would be another.
+    """
 
     origin: str
     data: Mapping[str, Any]
+    asked: bool = False
 
 
 ResultPart = TextPart | MediaPart | ToolReferencePart | UnknownPart

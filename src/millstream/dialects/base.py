@@ -11,7 +11,7 @@ import msgspec
 
 from millstream.core.errors import ClientFault, MillstreamError, UpstreamFault
 from millstream.core.events import Event, MessageStart
-from millstream.core.messages import Extra, Leftovers, Reply, Request, Tool
+from millstream.core.messages import Extra, Leftovers, Reply, Request, Tool, UnknownPart
 
 Headers = Mapping[str, str]
 """Header names in lower case."""
@@ -304,9 +304,25 @@ def foreign_fields(
     if left is None or request.origin == dialect:
         return {}, []
     for name in left.meant:
-        raise ClientFault(f"{name}: this model's API has nothing like it, and the answer would be another", param=name)
+        reason = "this model's API has no field for it, and without it the answer would be another"
+        raise ClientFault(f"{name}: {reason}", param=name)
     told = {name: value for name, (_, value) in left.shared.items() if name in shared}
     return told, sorted([*left.tuning, *(path for name, (path, _) in left.shared.items() if name not in told)])
+
+
+def left_out(part: UnknownPart, path: str, *, said_by_model: bool = False) -> str:
+    """How a part that only another dialect knows is reported as dropped. Raises ``ClientFault`` if it is something
+    that the user says."""
+    kind = str(part.data.get("type") or "unknown")
+    if part.asked and not said_by_model:
+        raise ClientFault(f"{path}: this model's API has no parts of the kind {kind}", param=path)
+    return f"messages.{kind}"
+
+
+def is_cached(request: Request) -> bool:
+    """Whether the client says where a cached prefix ends."""
+    parts = [*request.system, *(part for message in request.messages for part in message.parts)]
+    return any(getattr(part, "cache", None) is not None for part in (*parts, *request.tools))
 
 
 _MAX_USER = 64

@@ -244,7 +244,7 @@ def test_images_and_documents(part: msg.MediaPart, source: Wire, translate: Tran
         (msg.MediaPart("video", "video/mp4", url="http://e.org"), "takes no video input"),
         (msg.MediaPart("image", file_id="file-1"), "uploaded to another provider"),
         (msg.MediaPart("document", "application/zip", data="UEsDBP8="), "takes PDF and text documents"),
-        (msg.UnknownPart("openai_chat", {"type": "novel"}), "has no novel"),
+        (msg.UnknownPart("openai_chat", {"type": "novel"}, asked=True), "no parts of the kind novel"),
     ],
 )
 def test_what_a_user_gave_and_cannot_be_said_is_refused(

@@ -232,7 +232,7 @@ def test_code_and_tools_of_the_server_are_told_apart_from_the_clients() -> None:
 
 
 def test_a_part_of_a_kind_yet_unknown_is_carried() -> None:
-    assert contents({"hologram": {"depth": 3}}) == (UnknownPart("gemini", {"hologram": {"depth": 3}}),)
+    assert contents({"hologram": {"depth": 3}}) == (UnknownPart("gemini", {"hologram": {"depth": 3}}, asked=True),)
 
 
 def test_sampling_is_named_canonically() -> None:

@@ -154,7 +154,7 @@ def test_every_kind_of_part_is_read(parse: Parse) -> None:
         MediaPart("document", "application/pdf", "JVBE", name="a.pdf"),
         MediaPart("document", file_id="file-1"),
         MediaPart("video", url="https://x/y.mp4"),
-        UnknownPart("openai_chat", {"type": "hologram", "depth": 3}),
+        UnknownPart("openai_chat", {"type": "hologram", "depth": 3}, asked=True),
     )
 
 

@@ -142,7 +142,7 @@ def test_parts_of_a_users_message(asked: Asked) -> None:
         MediaPart("document", "application/pdf", data="BBBB", name="a.pdf"),
         MediaPart("document", url="https://x/a.pdf"),
         MediaPart("audio", "audio/mpeg", data="CCCC"),
-        UnknownPart(NAME, {"type": "input_hologram", "data": 1}),
+        UnknownPart(NAME, {"type": "input_hologram", "data": 1}, asked=True),
     )
 
 

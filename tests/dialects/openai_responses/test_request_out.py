@@ -193,14 +193,19 @@ def test_odd_parts_of_results_and_messages(sent: Sent) -> None:
     assert rendered.dropped == ("messages.blob",)
 
 
-def test_media_by_id_or_without_anything(sent: Sent) -> None:
-    found = items(
-        sent, MediaPart("image", file_id="file-1"), MediaPart("document", url="http://d", file_id="file-2"), role="user"
-    )
-    assert found[0]["content"] == [
+def test_files_are_known_by_their_ids_to_the_provider_alone_that_holds_them(sent: Sent) -> None:
+    by_id = MediaPart("image", file_id="file-1"), MediaPart("document", url="http://d", file_id="file-2")
+    body, _ = sent(Request("openai_responses", "m", (Message("user", by_id),)))
+    assert body["input"][0]["content"] == [
         {"type": "input_image", "file_id": "file-1"},
         {"type": "input_file", "file_url": "http://d", "file_id": "file-2"},
     ]
+    for part in by_id:
+        with pytest.raises(ClientFault, match="another provider"):
+            items(sent, part, role="user")
+
+
+def test_an_image_needs_something_to_be_seen(sent: Sent) -> None:
     with pytest.raises(ClientFault):
         items(sent, MediaPart("image"), role="user")
 

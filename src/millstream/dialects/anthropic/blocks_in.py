@@ -40,6 +40,9 @@ SOURCE = "$source"
 WITHIN = "$within"
 """Note on an image: it stands within the document before it, and is part of that document's ``$source``."""
 
+_BOOKKEEPING = frozenset({"fallback", "mcp_tool_listing", "tool_removal"})
+"""Kinds of blocks that say nothing to the model."""
+
 KIND = "$type"
 """Note: the wire's own ``type``, where several share one canonical form."""
 
@@ -92,7 +95,7 @@ def _part_in(block: dict[str, Any], path: str) -> tuple[Part, ...]:
         return reader(fields, block)
     if is_server_result(block):
         return (ServerToolResultPart(ORIGIN, block["tool_use_id"], block, digest(block) or None),)
-    return (UnknownPart(ORIGIN, block),)
+    return (UnknownPart(ORIGIN, block, asked=kind not in _BOOKKEEPING),)
 
 
 def _text(fields: Fields, block: dict[str, Any]) -> tuple[Part, ...]:
@@ -117,7 +120,7 @@ def _image(fields: Fields, block: dict[str, Any]) -> tuple[Part, ...]:
     elif kind == "file":
         media = MediaPart(kind="image", file_id=source.required_text("file_id"), cache=cache)
     else:
-        return (UnknownPart(ORIGIN, block),)
+        return (UnknownPart(ORIGIN, block, asked=True),)
     return (_with_extra(media, fields, source),)
 
 
@@ -139,7 +142,7 @@ def _document(fields: Fields, block: dict[str, Any]) -> tuple[Part, ...]:
     elif kind == "content":
         return _composed(fields, source, media, block)
     else:
-        return (UnknownPart(ORIGIN, block),)
+        return (UnknownPart(ORIGIN, block, asked=True),)
     return (_with_extra(media, fields, source),)
 
 

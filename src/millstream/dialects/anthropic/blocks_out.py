@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from millstream.core.errors import ClientFault
 from millstream.core.events import Citation
 from millstream.core.messages import (
     CitationPart,
@@ -27,6 +26,7 @@ from millstream.dialects.anthropic.blocks_in import BLOCK, KIND, WITHIN
 from millstream.dialects.anthropic.call_input import input_of
 from millstream.dialects.anthropic.media import media_block
 from millstream.dialects.anthropic.wire import ORIGIN
+from millstream.dialects.base import left_out
 
 Block = dict[str, Any]
 
@@ -82,6 +82,7 @@ class PartsOut:
     def __init__(self, *, own: bool, unsigned_thinking: bool) -> None:
         self._own = own
         self._unsigned_thinking = unsigned_thinking
+        self.dropped: list[str] = []
         self._ids = CallIds()
 
     def blocks(self, parts: tuple[Part, ...], path: str, *, said_by_model: bool = False) -> list[Block]:
@@ -166,10 +167,8 @@ class PartsOut:
     def _unknown(self, part: UnknownPart, path: str, said_by_model: bool) -> Block | None:
         if part.origin == ORIGIN:
             return dict(part.data)
-        if said_by_model:
-            return None
-        kind = part.data.get("type", "part")
-        raise ClientFault(f"{path}: this model's API has no {kind}", param=path)
+        self.dropped.append(left_out(part, path, said_by_model=said_by_model))
+        return None
 
 
 def _cached(block: Block, cache: Mapping[str, Any] | None) -> Block:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-from millstream.core.messages import Message, extra_of
+from millstream.core.messages import Message, Tool, extra_of
 from millstream.dialects.anthropic.wire import ORIGIN
 from millstream.dialects.base import Meanings
 
@@ -20,22 +21,33 @@ MEANINGS = Meanings(
 )
 
 _READ = frozenset({"output_config"})
+_NOTHING_SAID: tuple[object, ...] = (None, False, [], {}, {"enabled": False}, {"type": "direct"}, ["direct"])
+"""Values with which fields of blocks and tools say what goes without saying: no citations, called by the model."""
 
 
-def of_messages(messages: Iterable[Message]) -> list[str]:
-    """What single messages say that has no canonical name. Their effort is read (``turn_effort``)."""
+def of_parts(messages: Iterable[Message], tools: Iterable[Tool]) -> list[str]:
+    """What single messages, blocks and tools say that has no canonical name. A message's effort is read
+    (``turn_effort``)."""
     found: dict[str, None] = {}
     for message in messages:
         own = extra_of(message.extra, ORIGIN)
         config = own.get("output_config")
         if isinstance(config, dict):
-            found |= {f"messages.output_config.{name}": None for name in config if name != "effort"}
-        found |= {f"messages.{name}": None for name, value in own.items() if name not in _READ and _says(name, value)}
+            found |= {f"messages[].output_config.{name}": None for name in config if name != "effort"}
+        found |= _said(own, "messages[]")
+        for part in message.parts:
+            found |= _said(extra_of(getattr(part, "extra", None), ORIGIN), "messages[].content[]")
+    for tool in tools:
+        found |= _said(extra_of(tool.extra, ORIGIN), "tools[]")
     return list(found)
 
 
-def _says(name: str, value: object) -> bool:
-    return name[:1] != "$" and value not in (None, [], {})
+def _said(own: Mapping[str, Any], path: str) -> dict[str, None]:
+    return {
+        f"{path}.{name}": None
+        for name, value in own.items()
+        if name[:1] != "$" and name not in _READ and value not in _NOTHING_SAID
+    }
 
 
 def turn_effort(messages: Iterable[Message]) -> str | None:

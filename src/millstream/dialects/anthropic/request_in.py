@@ -13,7 +13,7 @@ from millstream.core.errors import ClientFault
 from millstream.core.messages import Message, Part, Reasoning, Request, ResponseFormat, Role, TextPart
 from millstream.dialects.anthropic.blocks_in import KIND, parts_in
 from millstream.dialects.anthropic.fields import Fields, body_of, missing, wrong
-from millstream.dialects.anthropic.leftovers import MEANINGS, REQUEST_EFFORT, of_messages, turn_effort
+from millstream.dialects.anthropic.leftovers import MEANINGS, REQUEST_EFFORT, of_parts, turn_effort
 from millstream.dialects.anthropic.tools import added_tools, tool_choice_in, tools_in
 from millstream.dialects.anthropic.wire import ORIGIN
 from millstream.dialects.base import ClientCall, Envelope, leftovers_of, own_extra
@@ -104,7 +104,7 @@ def parse_count(call: ClientCall) -> Request:
         response_format=response_format,
         reasoning=reasoning,
         user=user,
-        leftovers=leftovers_of(rest, MEANINGS, of_messages(messages)),
+        leftovers=leftovers_of(rest, MEANINGS, of_parts(messages, tools)),
         extra=own_extra(ORIGIN, rest),
     )
 

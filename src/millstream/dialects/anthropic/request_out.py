@@ -114,7 +114,7 @@ class _Rendering:
         self._carry(fields)
         if self._target.stream:
             fields["stream"] = True
-        dropped = (*self._dropped, *tools.dropped, *foreign_fields(request, ORIGIN)[1])
+        dropped = (*self._dropped, *parts.dropped, *tools.dropped, *foreign_fields(request, ORIGIN)[1])
         headers = headers_out(self._extra.get(HEADERS, {}))
         return UpstreamRequest(MESSAGES, msgspec.json.encode(fields), headers, dropped, unsayable_stop)
 

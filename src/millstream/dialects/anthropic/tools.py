@@ -31,6 +31,9 @@ from millstream.dialects.base import custom_as_function, own_extra
 DEFINITION = "$definition"
 """Note: a tool as the client defined it, for one whose schema goes by its type."""
 
+DEFERRED = "$deferred"
+"""Note: this tool is loaded by the provider's own search."""
+
 ADDED = "$added"
 """Note: this tool was defined within the messages, not among the request's tools."""
 
@@ -40,7 +43,19 @@ _CHOICES = ("auto", "any", "tool", "none")
 def tools_in(fields: Fields) -> tuple[Tool, ...]:
     """Raises ``ClientFault`` that names the path."""
     definitions = fields.array("tools") or []
-    return tuple(_tool_in(definition, f"tools.{number}") for number, definition in enumerate(definitions))
+    tools = tuple(_tool_in(definition, f"tools.{number}") for number, definition in enumerate(definitions))
+    searched = any(tool.kind == "server" and _searches(tool) for tool in tools)
+    return tuple(_offered(tool) if tool.deferred and searched else tool for tool in tools)
+
+
+def _searches(tool: Tool) -> bool:
+    return str((tool.data or {}).get("type", "")).startswith("tool_search_tool_")
+
+
+def _offered(tool: Tool) -> Tool:
+    """``tool``, which only the provider's own search would load, for all others to see."""
+    own = {**extra_of(tool.extra, ORIGIN), DEFERRED: True}
+    return msgspec.structs.replace(tool, deferred=False, extra=own_extra(ORIGIN, own))
 
 
 def added_tools(messages: Iterable[Message], path: str) -> tuple[Tool, ...]:
@@ -155,7 +170,7 @@ class ToolsOut:
         fields["input_schema"] = tool.parameters if self._own else _input_schema(tool, strict=strict)
         if strict:
             fields["strict"] = True
-        if tool.deferred and self._own:
+        if self._own and (tool.deferred or DEFERRED in own):
             fields["defer_loading"] = True
         if tool.cache is not None:
             fields["cache_control"] = tool.cache

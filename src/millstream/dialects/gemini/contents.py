@@ -26,6 +26,7 @@ from millstream.core.messages import (
     ToolResultPart,
     UnknownPart,
 )
+from millstream.dialects.base import is_cached, left_out
 from millstream.dialects.gemini import parts_out
 from millstream.dialects.gemini.calls import NO_ID
 from millstream.dialects.gemini.models import version
@@ -75,7 +76,7 @@ class RenderedContents:
             self._message(message, f"messages[{index}]")
         if not self._own:
             self._arrange()
-        if _any_cached(request):
+        if is_cached(request):
             self.dropped.append("cache_control")
 
     def _message(self, message: Message, path: str) -> None:
@@ -84,7 +85,7 @@ class RenderedContents:
             return
         parts: list[Wire] = []
         for part in message.parts:
-            parts.extend(self._part(part, path))
+            parts.extend(self._part(part, path, said_by_model=message.role == "assistant"))
         if message.role == "assistant":
             self._sign(parts)
         fields, own = own_fields(message.extra)
@@ -125,7 +126,7 @@ class RenderedContents:
         if self._signs and first is not None:
             first.setdefault("thoughtSignature", SKIP_VALIDATION)
 
-    def _part(self, part: Part, path: str) -> list[Wire]:
+    def _part(self, part: Part, path: str, *, said_by_model: bool) -> list[Wire]:
         match part:
             case TextPart():
                 empty = not part.text and not self._own and for_upstream(part.signature) is None
@@ -145,7 +146,7 @@ class RenderedContents:
             case UnknownPart() if part.origin == DIALECT:
                 return [dict(part.data)]
             case UnknownPart():
-                return self._drop(f"messages.{part.data.get('type', 'unknown')}")
+                return self._drop(left_out(part, path, said_by_model=said_by_model))
             case ServerToolResultPart():
                 return self._drop("messages.server_tool_result")
             case ToolReferencePart():
@@ -194,7 +195,7 @@ class RenderedContents:
             if isinstance(item, MediaPart):
                 media.append(self._media(item, path))
             elif isinstance(item, UnknownPart):
-                media.extend([dict(item.data)] if item.origin == DIALECT else self._drop("messages.tool_result"))
+                media.extend([dict(item.data)] if item.origin == DIALECT else self._drop(left_out(item, path)))
         if not media or not (self._nested or self._own):
             return [result, *media]
         answer: Wire = result["functionResponse"]
@@ -235,8 +236,3 @@ def _text_of(part: Part) -> str:
 
 def _loaded(name: str) -> str:
     return f"The tool {name} is loaded and can be called now."
-
-
-def _any_cached(request: Request) -> bool:
-    parts = [*request.system, *(part for message in request.messages for part in message.parts)]
-    return any(getattr(part, "cache", None) is not None for part in (*parts, *request.tools))

@@ -45,6 +45,9 @@ UNPARSED = "__unparsedToolInput"
 BARE = "$bare"
 """In a part's ``extra``: the field that usually holds its content was left out."""
 
+_ABOUT_A_PART = frozenset({"thought", "thoughtSignature", "partMetadata", "mediaResolution", "videoMetadata"})
+"""Fields that say something about a part's content, and nothing without it."""
+
 TYPE = "$type"
 """In the ``extra`` of a server tool's call: as what this API told of it. Without it, the call is another provider's."""
 
@@ -96,7 +99,7 @@ def _own(fields: Fields, **more: Any) -> Mapping[str, Mapping[str, Any]] | None:
 def _without_content(fields: Fields, written: dict[str, Any], signature: Opaque | None) -> Part:
     if signature is not None and not fields.rest():
         return TextPart("", extra=own_extra(DIALECT, {BARE: True}), signature=signature)
-    return UnknownPart(DIALECT, written)
+    return UnknownPart(DIALECT, written, asked=any(name not in _ABOUT_A_PART for name in written))
 
 
 def _text(fields: Fields, held: signatures.Held | None) -> Part:
@@ -162,7 +165,7 @@ def _result_media(fields: Fields) -> ResultPart:
     for kind in ("inlineData", "fileData"):
         if kind in fields:
             return _media(fields, kind, None)
-    return UnknownPart(DIALECT, fields.rest())
+    return UnknownPart(DIALECT, fields.rest(), asked=True)
 
 
 def response_text(response: Mapping[str, Any] | None, name: str) -> tuple[str, bool]:

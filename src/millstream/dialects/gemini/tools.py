@@ -134,6 +134,8 @@ class RenderedTools:
     def _declared(self, tool: Tool) -> dict[str, Any]:
         if tool.kind == "custom":
             tool = custom_as_function(tool)
+        if tool.strict and "tools[].strict" not in self.dropped:
+            self.dropped.append("tools[].strict")
         own = dict(extra_of(tool.extra, DIALECT))
         from_own_client = own.pop(GROUP, None) is not None
         declared: dict[str, Any] = {"name": tool.name}

@@ -49,7 +49,7 @@ def _part(part: object, path: str) -> Part:
     kind = fields.required_text("type")
     reader = _READERS.get(kind)
     if reader is None:
-        return UnknownPart(wire.NAME, {"type": kind, **fields.rest()})
+        return UnknownPart(wire.NAME, {"type": kind, **fields.rest()}, asked=True)
     return reader(fields)
 
 

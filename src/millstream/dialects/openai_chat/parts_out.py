@@ -9,6 +9,7 @@ from typing import Any
 
 from millstream.core.errors import ClientFault
 from millstream.core.messages import MediaPart, Part, RefusalPart, TextPart, ToolReferencePart, UnknownPart
+from millstream.dialects.base import left_out
 from millstream.dialects.openai_chat import media, wire
 from millstream.dialects.openai_chat.parts_in import BARE
 from millstream.dialects.openai_chat.quirks import OpenAIChatQuirks
@@ -95,6 +96,8 @@ class PartsOut:
             return self._with_cache(self._media(part, path), part)
         if isinstance(part, UnknownPart) and part.origin == wire.NAME:
             return dict(part.data)
+        if isinstance(part, UnknownPart):
+            left_out(part, path)
         self.drop(part)
         return None
 

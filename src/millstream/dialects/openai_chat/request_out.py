@@ -13,7 +13,15 @@ import msgspec
 
 from millstream.core.errors import ClientFault
 from millstream.core.messages import Request, ResponseFormat
-from millstream.dialects.base import ClientCall, Target, UpstreamRequest, foreign_fields, rename_model, short_user
+from millstream.dialects.base import (
+    ClientCall,
+    Target,
+    UpstreamRequest,
+    foreign_fields,
+    is_cached,
+    rename_model,
+    short_user,
+)
 from millstream.dialects.openai_chat import schema, wire
 from millstream.dialects.openai_chat.effort import reasoning_fields
 from millstream.dialects.openai_chat.leftovers import SHARED
@@ -77,6 +85,8 @@ class _Rendering:
         messages = MessagesOut(request, quirks, self._target.model)
         tools = ToolsOut(request, quirks)
         self._dropped.update(messages.dropped, tools.dropped)
+        if not self._own and not quirks.cache_control and is_cached(request):
+            self._dropped.add("cache_control")
         self._body["messages"] = messages.messages
         self._body |= tools.fields
         self._sentences += [_NOT_HERE.format(name) for name in tools.missing] + tools.demands

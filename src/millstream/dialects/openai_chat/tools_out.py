@@ -102,6 +102,8 @@ class ToolsOut:
         if tool.strict is not None and self._quirks.strict_tools:
             enforceable = self._own or schema.is_enforceable(definition["parameters"])
             definition["strict"] = tool.strict and enforceable
+        if tool.strict and not definition.get("strict"):
+            self.dropped.append("tools[].strict")
         return {**definition, **wire.mapping(wire.own(tool.extra), "function")}
 
     def _custom(self, tool: Tool) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def _part(entry: Mapping[str, Any], path: str, text_type: str) -> ContentPart:
         case "input_audio":
             return _audio(entry, path)
         case _:
-            return UnknownPart(wire.NAME, entry)
+            return UnknownPart(wire.NAME, entry, asked=True)
 
 
 def _text(entry: Mapping[str, Any], path: str, extra: dict[str, Any]) -> TextPart:

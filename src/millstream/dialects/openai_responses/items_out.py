@@ -24,7 +24,7 @@ from millstream.core.messages import (
     ToolResultPart,
     UnknownPart,
 )
-from millstream.dialects.base import custom_arguments
+from millstream.dialects.base import custom_arguments, left_out
 from millstream.dialects.openai_responses import wire
 from millstream.dialects.openai_responses.quirks import ResponsesQuirks
 
@@ -37,8 +37,9 @@ Item = dict[str, Any]
 class Items:
     """Collects the items of a conversation; ``dropped`` names what could not be said."""
 
-    def __init__(self, quirks: ResponsesQuirks) -> None:
+    def __init__(self, quirks: ResponsesQuirks, *, own: bool) -> None:
         self._quirks = quirks
+        self._own = own
         self.items: list[Item] = []
         self.dropped: set[str] = set()
 
@@ -61,7 +62,7 @@ class Items:
                 content = []
                 self.items.append(self._result(part, f"{path}.content[{number}]"))
             elif isinstance(part, UnknownPart):
-                (content if kept is not None else self.items).extend(self._unknown(part))
+                (content if kept is not None else self.items).extend(self._unknown(part, path))
             else:
                 content.append(self._content(part, f"{path}.content[{number}]"))
         if content or kept is not None:
@@ -89,7 +90,8 @@ class Items:
                 case ReasoningPart():
                     self.items.extend(self._reasoning(part))
                 case ToolCallPart(kind="server"):
-                    pass  # its result's item holds the call as well
+                    if not self._own:
+                        self.dropped.add("messages.server_tool_use")  # of our own, its result's item holds the call
                 case ToolCallPart():
                     self.items.append(self._call(part))
                 case ServerToolResultPart():
@@ -97,7 +99,7 @@ class Items:
                 case MediaPart():
                     self.items.append(self._made(part, f"{path}.content[{number}]"))
                 case UnknownPart():
-                    self.items.extend(self._unknown(part))
+                    self.items.extend(self._unknown(part, path, said_by_model=True))
                 case _:
                     raise ClientFault(f"{path}.content[{number}]: not a part of an assistant's message")
 
@@ -174,9 +176,7 @@ class Items:
         written: list[Item] = []
         for number, inner in enumerate(part.content):
             if isinstance(inner, UnknownPart):
-                written.extend(self._unknown(inner))
-            elif isinstance(inner, ToolReferencePart):
-                written.append({"type": "input_text", "text": f"The tool {inner.name} can be called now."})
+                written.extend(self._unknown(inner, path))
             else:
                 written.append(self._content(inner, f"{path}.content[{number}]"))
         if part.is_error and (not written or not written[0].get("text", "").lower().startswith("error")):
@@ -196,10 +196,10 @@ class Items:
             return {**item, "result": part.data}
         return {"type": "message", "role": "user", "content": [self._content(part, path)]}
 
-    def _unknown(self, part: UnknownPart) -> list[Item]:
+    def _unknown(self, part: UnknownPart, path: str, *, said_by_model: bool = False) -> list[Item]:
         if part.origin == wire.NAME:
             return [dict(part.data)]
-        self.dropped.add(f"messages.{part.data.get('type', 'unknown')}")
+        self.dropped.add(left_out(part, path, said_by_model=said_by_model))
         return []
 
     def _content(self, part: Part, path: str) -> Item:
@@ -208,6 +208,11 @@ class Items:
                 own = dict(wire.own(part.extra))
                 own.pop("item", None)
                 return {"type": "input_text", "text": part.text, **own}
+            case ToolReferencePart():
+                return {"type": "input_text", "text": f"The tool {part.name} can be called now."}
+            case MediaPart(file_id=str()) if not self._own:
+                reason = "a file uploaded to another provider cannot be read by this one; send its content"
+                raise ClientFault(f"{path}: {reason}", param=path)
             case MediaPart(kind="image"):
                 return _image(part, path)
             case MediaPart(kind="document"):

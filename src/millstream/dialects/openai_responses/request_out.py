@@ -8,7 +8,7 @@ import msgspec
 
 from millstream.core.errors import ClientFault
 from millstream.core.messages import Part, Reasoning, Request, ResponseFormat, TextPart
-from millstream.dialects.base import Target, UpstreamRequest, foreign_fields, short_user
+from millstream.dialects.base import Target, UpstreamRequest, foreign_fields, is_cached, short_user
 from millstream.dialects.openai_responses import items_out, tools_out, wire
 from millstream.dialects.openai_responses.quirks import ResponsesQuirks
 
@@ -54,10 +54,12 @@ class _Rendering:
             raise ClientFault("n: this upstream gives one answer per request", param="n")
 
     def _input(self, missing: list[str]) -> None:
-        items = items_out.Items(self._quirks)
+        items = items_out.Items(self._quirks, own=self._own)
         for number, message in enumerate(self._request.messages):
             items.add(message, f"messages[{number}]")
         self._dropped |= items.dropped
+        if not self._own and is_cached(self._request):
+            self._dropped.add("cache_control")
         instructions = self._instructions(missing)
         if instructions is not None:
             self._body["instructions"] = instructions
@@ -124,6 +126,7 @@ class _Rendering:
             return
         effort = wanted.effort if self._own else _effort(wanted)
         if effort == "none" and not self._own and not self._quirks.can_disable_reasoning:
+            self._dropped.add("reasoning")
             return
         reasoning: dict[str, Any] = {} if effort is None else {"effort": effort}
         if not self._own and wanted.mode != "disabled" and wanted.display != "omitted" and self._quirks.summaries:
