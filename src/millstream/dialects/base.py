@@ -319,6 +319,12 @@ def left_out(part: UnknownPart, path: str, *, said_by_model: bool = False) -> st
     return f"messages.{kind}"
 
 
+def check_fetchable(url: str, path: str) -> None:
+    """Raises ``ClientFault`` for the address of a file that only the client's own provider can fetch (``gs://``)."""
+    if not url.startswith(("https://", "http://", "data:")):
+        raise ClientFault(f"{path}: this model's provider cannot fetch {url:.80}; send its content", param=path)
+
+
 def is_cached(request: Request) -> bool:
     """Whether the client says where a cached prefix ends."""
     parts = [*request.system, *(part for message in request.messages for part in message.parts)]

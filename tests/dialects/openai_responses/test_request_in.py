@@ -209,9 +209,7 @@ def test_what_the_provider_ran_is_its_result_verbatim(asked: Asked, item: dict[s
         ("apply_patch_call", "assistant"),
         ("mcp_list_tools", "assistant"),
         ("mcp_approval_request", "assistant"),
-        ("compaction", "assistant"),
         ("program", "assistant"),
-        ("item_reference", "assistant"),
         ("from_the_future", "assistant"),
         ("computer_call_output", "user"),
         ("local_shell_call_output", "user"),
@@ -264,17 +262,31 @@ def test_tools_of_every_kind(asked: Asked) -> None:
                 "strict": True,
                 "async": True,
             },
-            {"type": "custom", "name": "p", "description": "d", "format": grammar, "defer_loading": True},
+            {"type": "custom", "name": "p", "description": "d", "format": grammar},
             *hosted,
         ]
     )
     function, custom, *others = request.tools
     assert function == Tool("f", "d", {"a": 1}, strict=True, extra={NAME: {"async": True}})
-    assert custom == Tool("p", "d", kind="custom", format=grammar, deferred=True)
+    assert custom == Tool("p", "d", kind="custom", format=grammar)
     assert [(tool.name, tool.kind, tool.origin, tool.data) for tool in others] == [
         (name, "server", NAME, data)
         for name, data in zip(["web_search", "wiki", "tool_search", "local_shell"], hosted, strict=True)
     ]
+
+
+def test_a_tool_that_the_providers_search_would_load_is_there_for_all_others(asked: Asked) -> None:
+    given = [{"type": "function", "name": "f", "defer_loading": True}, {"type": "tool_search"}]
+    request = asked(tools=given)
+    assert [tool.deferred for tool in request.tools] == [False, False]
+    sent = DIALECT.render_request(request, Target("m", DIALECT.quirks()))
+    assert json.loads(sent.body)["tools"] == given
+
+
+@pytest.mark.parametrize("kind", ["compaction", "item_reference"])
+def test_what_stands_for_a_part_of_the_conversation_is_part_of_the_question(asked: Asked, kind: str) -> None:
+    item = {"type": kind, "id": "x"}
+    assert asked(input=[item]).messages == (Message("user", (UnknownPart(NAME, item, asked=True),)),)
 
 
 @pytest.mark.parametrize(

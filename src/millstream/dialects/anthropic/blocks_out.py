@@ -104,11 +104,13 @@ class PartsOut:
                 return self._result(part, path)
             case MediaPart():
                 within = WITHIN in extra_of(part.extra, ORIGIN)
+                if part.detail not in (None, "auto"):
+                    self.dropped.append("detail")
                 return None if within else media_block(part, path, own=self._own)
             case ToolReferencePart():
                 return self._reference(part)
             case ServerToolResultPart():
-                return dict(part.data) if part.origin == ORIGIN else None
+                return dict(part.data) if part.origin == ORIGIN else self._drop("messages.server_tool_result")
             case UnknownPart():
                 return self._unknown(part, path, said_by_model)
 
@@ -139,7 +141,7 @@ class PartsOut:
         extra = extra_of(part.extra, ORIGIN)
         if part.kind == "server":
             if KIND not in extra:
-                return None
+                return self._drop("messages.server_tool_use")
             block = {"type": extra[KIND], "id": part.id}
         else:
             block = {"type": "tool_use", "id": self._ids.safe(part.id)}
@@ -167,7 +169,10 @@ class PartsOut:
     def _unknown(self, part: UnknownPart, path: str, said_by_model: bool) -> Block | None:
         if part.origin == ORIGIN:
             return dict(part.data)
-        self.dropped.append(left_out(part, path, said_by_model=said_by_model))
+        return self._drop(left_out(part, path, said_by_model=said_by_model))
+
+    def _drop(self, name: str) -> Block | None:
+        self.dropped.append(name)
         return None
 
 

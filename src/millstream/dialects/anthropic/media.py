@@ -11,6 +11,7 @@ from millstream.core.errors import ClientFault
 from millstream.core.messages import MediaPart, extra_of
 from millstream.dialects.anthropic.blocks_in import BLOCK, SOURCE
 from millstream.dialects.anthropic.wire import ORIGIN
+from millstream.dialects.base import check_fetchable
 
 _MAGIC = {"/9j/": "image/jpeg", "iVBORw0K": "image/png", "R0lGOD": "image/gif", "UklGR": "image/webp"}
 """How the base64 of each type begins. The API refuses an image whose type is wrong, and clients often guess it."""
@@ -25,6 +26,8 @@ def media_block(part: MediaPart, path: str, *, own: bool) -> dict[str, Any]:
         raise _refused(f"this model's API takes no {part.kind} input", path)
     if part.file_id is not None and not own:
         raise _refused("a file uploaded to another provider cannot be read by this model's; send its content", path)
+    if part.url is not None and not own:
+        check_fetchable(part.url, path)
     source: Mapping[str, Any]
     if SOURCE in extra:
         source = extra[SOURCE]

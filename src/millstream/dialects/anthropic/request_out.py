@@ -114,6 +114,8 @@ class _Rendering:
         self._carry(fields)
         if self._target.stream:
             fields["stream"] = True
+        if not self._own and any(message.name is not None for message in request.messages):
+            self._dropped.append("messages.name")
         dropped = (*self._dropped, *parts.dropped, *tools.dropped, *foreign_fields(request, ORIGIN)[1])
         headers = headers_out(self._extra.get(HEADERS, {}))
         return UpstreamRequest(MESSAGES, msgspec.json.encode(fields), headers, dropped, unsayable_stop)

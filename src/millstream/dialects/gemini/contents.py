@@ -76,6 +76,8 @@ class RenderedContents:
             self._message(message, f"messages[{index}]")
         if not self._own:
             self._arrange()
+        if any(message.name is not None for message in request.messages):
+            self.dropped.append("messages.name")
         if is_cached(request):
             self.dropped.append("cache_control")
 
@@ -208,6 +210,8 @@ class RenderedContents:
         return [result]
 
     def _media(self, part: MediaPart, path: str) -> Wire:
+        if part.detail not in (None, "auto") and not self._own:
+            self.dropped.append("detail")
         if part.text is not None:
             return {"text": "\n\n".join(text for text in (part.name, part.context, part.text) if text)}
         media_type = part.media_type if part.media_type and "/" in part.media_type else None

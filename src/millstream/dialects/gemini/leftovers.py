@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from millstream.core.messages import Message, Tool, extra_of
 from millstream.dialects.base import Meanings
+from millstream.dialects.gemini.wire import DIALECT
 
 MEANINGS = Meanings(
     nested=frozenset({"generationConfig", "systemInstruction", "toolConfig"}),
@@ -16,3 +20,18 @@ MEANINGS = Meanings(
     },
     meant=frozenset({"generationConfig.responseModalities"}),
 )
+
+_OF_FUNCTIONS = frozenset({"behavior", "response", "responseJsonSchema"})
+
+
+def of_parts(messages: Iterable[Message], tools: Iterable[Tool]) -> list[str]:
+    """What single parts and functions say that has no canonical name."""
+    found: dict[str, None] = {}
+    for message in messages:
+        for part in message.parts:
+            if extra_of(getattr(part, "extra", None), DIALECT).get("videoMetadata"):
+                found["contents[].parts[].videoMetadata"] = None
+    for tool in tools:
+        named = _OF_FUNCTIONS.intersection(extra_of(tool.extra, DIALECT))
+        found |= {f"tools[].functionDeclarations[].{name}": None for name in sorted(named)}
+    return list(found)

@@ -16,7 +16,7 @@ from millstream.core.messages import Extra, Message, Part, Request, ResponseForm
 from millstream.dialects.base import ClientCall, leftovers_of, own_extra
 from millstream.dialects.gemini.calls import CallIds
 from millstream.dialects.gemini.fields import Fields, missing, wrong
-from millstream.dialects.gemini.leftovers import MEANINGS
+from millstream.dialects.gemini.leftovers import MEANINGS, of_parts
 from millstream.dialects.gemini.parts_in import part_in
 from millstream.dialects.gemini.schema import to_json_schema
 from millstream.dialects.gemini.thinking import thinking_in
@@ -77,7 +77,7 @@ def request_of(body: Fields, call: ClientCall) -> Request:
         include_usage=True,
         response_format=response_format,
         reasoning=reasoning,
-        leftovers=leftovers_of(rest, MEANINGS),
+        leftovers=leftovers_of(rest, MEANINGS, of_parts(messages, tools)),
         extra=own_extra(DIALECT, rest),
         **sampling,
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 from millstream.core.errors import ClientFault
 from millstream.core.messages import MediaPart, Part, RefusalPart, TextPart, ToolReferencePart, UnknownPart
-from millstream.dialects.base import left_out
+from millstream.dialects.base import check_fetchable, left_out
 from millstream.dialects.openai_chat import media, wire
 from millstream.dialects.openai_chat.parts_in import BARE
 from millstream.dialects.openai_chat.quirks import OpenAIChatQuirks
@@ -121,6 +121,8 @@ class PartsOut:
         return written
 
     def _media(self, part: MediaPart, path: str) -> Wire:
+        if part.url is not None and not self._own:
+            check_fetchable(part.url, path)
         match part.kind:
             case "image":
                 if not self._quirks.images:

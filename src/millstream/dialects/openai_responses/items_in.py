@@ -30,6 +30,9 @@ from millstream.dialects.openai_responses import content_in, fields, wire
 
 _MESSAGE = ("role", "content")
 _ROLES = ("user", "system", "developer", "assistant")
+_STANDING_FOR_OTHERS = frozenset({"compaction", "item_reference"})
+"""Items that stand for a part of the conversation which only the provider can read."""
+
 _NOT_THE_MODELS = frozenset({"additional_tools", "configuration_update", "compaction_trigger", "mcp_approval_response"})
 """Items of the client's side that are neither a message nor called an output."""
 
@@ -66,6 +69,8 @@ class _Turns:
         elif kind in wire.SERVER_CALLS:
             call_id = wire.string(item, "id")
             self._say(ServerToolResultPart(wire.NAME, call_id, item, text=wire.digest(item)))
+        elif kind in _STANDING_FOR_OTHERS:
+            self._give(UnknownPart(wire.NAME, item, asked=True))
         elif kind.endswith("_output") or kind in _NOT_THE_MODELS:
             self._give(UnknownPart(wire.NAME, item))
         else:

@@ -24,7 +24,7 @@ from millstream.core.messages import (
     ToolResultPart,
     UnknownPart,
 )
-from millstream.dialects.base import custom_arguments, left_out
+from millstream.dialects.base import check_fetchable, custom_arguments, left_out
 from millstream.dialects.openai_responses import wire
 from millstream.dialects.openai_responses.quirks import ResponsesQuirks
 
@@ -203,6 +203,8 @@ class Items:
         return []
 
     def _content(self, part: Part, path: str) -> Item:
+        if isinstance(part, MediaPart) and part.url is not None and not self._own:
+            check_fetchable(part.url, path)
         match part:
             case TextPart() | RefusalPart():
                 own = dict(wire.own(part.extra))

@@ -19,6 +19,9 @@ _FUNCTION = ("type", "name", "description", "parameters", "strict", "defer_loadi
 _CUSTOM = ("type", "name", "description", "format", "defer_loading")
 _MODES: dict[str, Literal["auto", "none", "any"]] = {"auto": "auto", "none": "none", "required": "any"}
 
+DEFERRED = "deferred"
+"""Marks a tool that the provider's own search loads."""
+
 IN_INPUT = "in_input"
 """Marks a tool that an item of ``input`` brought, not the request's own list."""
 
@@ -30,7 +33,15 @@ def tools(entries: Sequence[Mapping[str, Any]], path: str) -> tuple[Tool, ...]:
         if tool.kind != "server" and tool.name in seen:
             raise fields.wrong(path, f"two tools are called {tool.name!r}")
         seen.add(tool.name)
+    if any(tool.kind == "server" and tool.name == wire.TOOL_SEARCH for tool in found):
+        return tuple(_offered(tool) if tool.deferred else tool for tool in found)
     return tuple(found)
+
+
+def _offered(tool: Tool) -> Tool:
+    """``tool``, which only the provider's own search would load, for all others to see."""
+    extra = {wire.NAME: {**wire.own(tool.extra), DEFERRED: True}}
+    return msgspec.structs.replace(tool, deferred=False, extra=extra)
 
 
 def tools_of_items(entries: Sequence[Mapping[str, Any]], path: str, known: Sequence[Tool]) -> tuple[Tool, ...]:

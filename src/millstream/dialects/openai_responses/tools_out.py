@@ -9,9 +9,9 @@ from millstream.core.messages import Request, Tool, ToolChoice, ToolReferencePar
 from millstream.dialects.base import custom_as_function
 from millstream.dialects.openai_responses import wire
 from millstream.dialects.openai_responses.quirks import ResponsesQuirks
-from millstream.dialects.openai_responses.tools_in import IN_INPUT
+from millstream.dialects.openai_responses.tools_in import DEFERRED, IN_INPUT
 
-_OWN_BOOKKEEPING = frozenset({"namespace", "name", IN_INPUT})
+_OWN_BOOKKEEPING = frozenset({"namespace", "name", DEFERRED, IN_INPUT})
 _NOTHING = {"type": "object", "properties": {}}
 
 
@@ -37,7 +37,7 @@ def wire_tools(tools: Iterable[Tool], quirks: ResponsesQuirks) -> list[dict[str,
 
 def _own_tool(tool: Tool, name: str, quirks: ResponsesQuirks) -> dict[str, Any]:
     definition = _tool(tool, name, quirks)
-    if tool.deferred:
+    if tool.deferred or DEFERRED in wire.own(tool.extra):
         definition["defer_loading"] = True
     return definition
 
