@@ -183,6 +183,7 @@ def _app(
         "/v1/messages/count_tokens": count_api("anthropic"),
         "/v1/chat/completions": model_api("openai_chat"),
         "/v1/responses": model_api("openai_responses"),
+        "/v1/responses/input_tokens": count_api("openai_responses"),
     }
     posts = [
         HttpRoute(path, endpoint, methods=["POST"])
