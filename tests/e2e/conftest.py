@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from claude_code import VERSIONS, ClaudeCode, installed
 from gateway_site import WIRES, Site
+from speakers import SPEAKERS, Speaker
 from wires import Wire
 
 
@@ -23,6 +24,13 @@ def upstream(request: pytest.FixtureRequest) -> Wire:
     """Each dialect in turn, as the upstream's."""
     wire: Wire = request.param()
     return wire
+
+
+@pytest.fixture(params=SPEAKERS, ids=lambda speaker: f"upstream-{speaker.name}")
+def speaker(request: pytest.FixtureRequest) -> Speaker:
+    """Each of the four dialects in turn, as the upstream's."""
+    found: Speaker = request.param()
+    return found
 
 
 @pytest.fixture(params=VERSIONS)

@@ -19,13 +19,16 @@ LIMIT_S = 20.0
 _QUICK = {"backoff": 0.01}
 _SERVER = frozenset(field.name for field in msgspec.structs.fields(ServerConfig))
 WIRES: tuple[type[Wire], ...] = (AnthropicWire, ChatWire)
+_BASES = {"anthropic": "", "openai_chat": "/v1", "openai_responses": "/v1", "gemini": ""}
+"""For each dialect, what stands between a host and its own SDK's base URL."""
+
 T = TypeVar("T")
 
 
 class Site:
     """One upstream address for all tests of a module, and a gateway for each group of settings that they ask for.
 
-    Models are ``anthropic-up/…`` and ``openai_chat-up/…``: the same upstream, spoken to in either dialect.
+    Models are ``anthropic-up/…``, ``openai_chat-up/…`` and so on: the same upstream, spoken to in each dialect.
     """
 
     def __init__(self) -> None:
@@ -46,10 +49,10 @@ class Site:
         """``settings`` of ``[server]`` and ``[upstream]`` by their own names; ``aliases`` and the like as they are."""
         port = self._listener.getsockname()[1]
         providers = {
-            f"{wire.name}-up": ProviderConfig(
-                dialect=wire.name, base_url=f"http://127.0.0.1:{port}{wire.base}", default_model="m"
+            f"{dialect}-up": ProviderConfig(
+                dialect=dialect, base_url=f"http://127.0.0.1:{port}{base}", default_model="m"
             )
-            for wire in WIRES
+            for dialect, base in _BASES.items()
         }
         settings = {**_QUICK, **settings}
         top = {name: settings.pop(name) for name in ("aliases", "unknown_model", "default_model") if name in settings}
