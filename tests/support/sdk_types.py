@@ -14,10 +14,13 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 import google.genai.types as google
 import pydantic
 import typing_extensions
+from anthropic.types.beta import BetaContentBlockParam, BetaToolUnionParam
 from anthropic.types.beta.message_create_params import MessageCreateParamsNonStreaming as Messages
 from anthropic.types.beta.message_create_params import MessageCreateParamsStreaming as MessagesStreamed
+from openai.types.chat import ChatCompletionContentPartParam, ChatCompletionToolUnionParam
 from openai.types.chat.completion_create_params import CompletionCreateParamsNonStreaming as Completion
 from openai.types.chat.completion_create_params import CompletionCreateParamsStreaming as CompletionStreamed
+from openai.types.responses import ResponseInputContentParam, ResponseInputItemParam, ToolParam
 from openai.types.responses.response_create_params import ResponseCreateParamsNonStreaming as Response
 from openai.types.responses.response_create_params import ResponseCreateParamsStreaming as ResponseStreamed
 
@@ -194,3 +197,30 @@ def _validated(hint: Any, value: object, path: str) -> list[str]:
     except pydantic.ValidationError as error:
         return [f"{path}.{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
     return []
+
+
+def kinds(dialect: str) -> frozenset[str]:
+    """Every kind of block, part, item and tool that requests of ``dialect`` may hold, by its ``type`` or its field."""
+    if dialect == "gemini":
+        about = {"thoughtSignature", "partMetadata", "functionDeclarations"}
+        return frozenset({*_wire_names(google.Part), *_wire_names(google.Tool)}) - about
+    return frozenset(kind for union in _UNIONS[dialect] for hint in _members(union) for kind in _kind_names(hint))
+
+
+_UNIONS: dict[str, tuple[Any, ...]] = {
+    "anthropic": (BetaContentBlockParam, BetaToolUnionParam),
+    "openai_chat": (ChatCompletionContentPartParam, ChatCompletionToolUnionParam),
+    "openai_responses": (ResponseInputItemParam, ResponseInputContentParam, ToolParam),
+}
+
+
+def _members(union: Any) -> Iterable[Any]:
+    if get_origin(union) in (Union, types.UnionType, Annotated):
+        for member in get_args(union):
+            yield from _members(member)
+    else:
+        yield union
+
+
+def _kind_names(hint: Any) -> Iterable[str]:
+    return (str(name) for names in _kinds(hint) for name in names[:1])

@@ -331,6 +331,13 @@ def is_cached(request: Request) -> bool:
     return any(getattr(part, "cache", None) is not None for part in (*parts, *request.tools))
 
 
+def refuse_foreign_logprobs(request: Request, dialect: str) -> None:
+    """Raises ``ClientFault`` where log probabilities are asked for in another dialect's words than ``dialect``'s: each
+    has a form of its own for them, none of which is canonical, so that the answer would come without."""
+    if request.origin != dialect and (request.logprobs or request.top_logprobs):
+        raise ClientFault("logprobs: this model's API gives none that this client could read", param="logprobs")
+
+
 _MAX_USER = 64
 
 

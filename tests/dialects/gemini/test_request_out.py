@@ -385,11 +385,11 @@ def test_arguments_in_pieces_are_asked_for_where_the_provider_has_them() -> None
 def test_sampling_is_named_in_googles_words() -> None:
     found = body(
         max_tokens=9, temperature=0.5, top_p=0.9, top_k=40, n=2, stop=("a",), seed=7,
-        frequency_penalty=0.1, presence_penalty=0.2, logprobs=True, top_logprobs=3,
+        frequency_penalty=0.1, presence_penalty=0.2,
     )  # fmt: skip
     assert found["generationConfig"] == {
         "maxOutputTokens": 9, "temperature": 0.5, "topP": 0.9, "topK": 40, "candidateCount": 2, "stopSequences": ["a"],
-        "seed": 7, "frequencyPenalty": 0.1, "presencePenalty": 0.2, "responseLogprobs": True, "logprobs": 3,
+        "seed": 7, "frequencyPenalty": 0.1, "presencePenalty": 0.2,
     }  # fmt: skip
     assert "generationConfig" not in body()
 

@@ -316,10 +316,14 @@ def test_a_schema_for_the_answer_is_the_texts_format(sent: Sent) -> None:
     }
 
 
-def test_log_probabilities_are_asked_for_by_name(sent: Sent) -> None:
-    body, _ = sent(foreign(logprobs=True, top_logprobs=3))
-    assert body["top_logprobs"] == 3
-    assert "message.output_text.logprobs" in body["include"]
+@pytest.mark.parametrize("wanted", [{"logprobs": True}, {"top_logprobs": 3}])
+def test_log_probabilities_that_a_client_of_another_dialect_could_not_read_are_refused(
+    sent: Sent, wanted: dict[str, Any]
+) -> None:
+    with pytest.raises(ClientFault) as caught:
+        sent(foreign(**wanted))
+    assert caught.value.param == "logprobs"
+    assert sent(foreign(logprobs=False))[0]["include"] == ["reasoning.encrypted_content"]
 
 
 def test_ids_longer_than_the_api_takes_are_cut_alike_in_call_and_result(sent: Sent) -> None:

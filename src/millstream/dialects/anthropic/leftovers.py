@@ -21,8 +21,9 @@ MEANINGS = Meanings(
 )
 
 _READ = frozenset({"output_config"})
-_NOTHING_SAID: tuple[object, ...] = (None, False, [], {}, {"enabled": False}, {"type": "direct"}, ["direct"])
-"""Values with which fields of blocks and tools say what goes without saying: no citations, called by the model."""
+_NOTHING_SAID: tuple[object, ...] = (None, False, [], {}, {"enabled": False}, {"type": "direct"}, ["direct"], "custom")
+"""Values with which fields of blocks and tools say what goes without saying: no citations, called by the model, a
+function."""
 
 
 def of_parts(messages: Iterable[Message], tools: Iterable[Tool]) -> list[str]:

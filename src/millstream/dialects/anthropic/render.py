@@ -29,6 +29,8 @@ _PING = b'event: ping\ndata: {"type": "ping"}\n\n'
 _STOP = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
 _END_OF_DELTA = b"}}\n\n"
 _NOTHING_LIVE = -1
+_TEXT_DELTA = ev.TextDelta
+_REASONING_DELTA = ev.ReasoningDelta
 
 _Start = ev.TextStart | ev.ReasoningStart | ev.ToolCallStart
 _Whole = ev.ServerToolResult | ev.Media | ev.UnknownBlock
@@ -60,6 +62,14 @@ class AnthropicRenderer:
         return _PING
 
     def render(self, events: Sequence[ev.Event]) -> bytes:
+        if len(events) == 1:
+            event = events[0]
+            kind = type(event)
+            if (kind is _TEXT_DELTA or kind is _REASONING_DELTA) and event.index == self._live:  # type: ignore[union-attr]  # both have one
+                return b"%b%b}}\n\n" % (self._delta, _ENCODE(event.text))  # type: ignore[union-attr]
+        return self._render_all(events)
+
+    def _render_all(self, events: Sequence[ev.Event]) -> bytes:
         out = self._out
         for position, event in enumerate(events):
             if isinstance(event, ev.TextDelta):

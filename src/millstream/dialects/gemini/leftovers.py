@@ -18,9 +18,20 @@ MEANINGS = Meanings(
         "serviceTier": ("standard", "SERVICE_TIER_UNSPECIFIED"),
         "store": (False,),
     },
-    meant=frozenset({"generationConfig.responseModalities"}),
+    meant=frozenset({"generationConfig.responseFormat", "generationConfig.responseModalities"}),
 )
 
+_OF_PARTS = frozenset(
+    {
+        "audioMetadata",
+        "audioTranscription",
+        "documentMetadata",
+        "mediaProcessing",
+        "speechMetadata",
+        "spreadsheetMetadata",
+        "videoMetadata",
+    }
+)
 _OF_FUNCTIONS = frozenset({"behavior", "response", "responseJsonSchema"})
 
 
@@ -29,8 +40,8 @@ def of_parts(messages: Iterable[Message], tools: Iterable[Tool]) -> list[str]:
     found: dict[str, None] = {}
     for message in messages:
         for part in message.parts:
-            if extra_of(getattr(part, "extra", None), DIALECT).get("videoMetadata"):
-                found["contents[].parts[].videoMetadata"] = None
+            own = extra_of(getattr(part, "extra", None), DIALECT)
+            found |= {f"contents[].parts[].{name}": None for name in sorted(_OF_PARTS.intersection(own))}
     for tool in tools:
         named = _OF_FUNCTIONS.intersection(extra_of(tool.extra, DIALECT))
         found |= {f"tools[].functionDeclarations[].{name}": None for name in sorted(named)}

@@ -9,7 +9,7 @@ import msgspec
 
 from millstream.core.errors import ClientFault
 from millstream.core.messages import Request, ResponseFormat, TextPart, extra_of
-from millstream.dialects.base import Target, UpstreamRequest, foreign_fields
+from millstream.dialects.base import Target, UpstreamRequest, foreign_fields, refuse_foreign_logprobs
 from millstream.dialects.gemini.contents import RenderedContents
 from millstream.dialects.gemini.models import path_of
 from millstream.dialects.gemini.parts_out import Wire, text_out
@@ -36,6 +36,7 @@ def quirks_of(target: Target) -> GeminiQuirks:
 
 def fields_of(request: Request, model: str, quirks: GeminiQuirks) -> tuple[Wire, tuple[str, ...]]:
     """The request's body, and the names of what had to be dropped from it."""
+    refuse_foreign_logprobs(request, DIALECT)
     own = {name: value for name, value in extra_of(request.extra, DIALECT).items() if name[:1] != "$"}
     tools = RenderedTools(request, quirks)
     contents = RenderedContents(request, model, quirks)

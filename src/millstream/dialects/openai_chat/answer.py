@@ -21,7 +21,7 @@ from millstream.dialects.openai_chat.calls import Calls
 from millstream.dialects.openai_chat.finish import choice_end, failure_of
 from millstream.dialects.openai_chat.media import citation_of, data_url
 
-_Voice = Literal["text", "refusal", "reasoning", ""]
+Voice = Literal["text", "refusal", "reasoning", ""]
 
 AUDIO = "audio"
 """Name of the ``Unknown`` events that carry the pieces of a spoken answer, which no other dialect knows."""
@@ -30,7 +30,7 @@ _WHOLE_AUDIO = frozenset({"id", "data", "transcript"})
 
 
 class Answer:
-    """``finish_reason``: as the upstream gave it, once it has."""
+    """``finish_reason``: as the upstream gave it, once it has. ``voice``: whose block is open."""
 
     __slots__ = (
         "_block",
@@ -42,9 +42,9 @@ class Answer:
         "_indexes",
         "_logprobs",
         "_stopped_at",
-        "_voice",
         "finish_reason",
         "number",
+        "voice",
     )
 
     def __init__(self, number: int, indexes: Iterator[int], reply_id: str) -> None:
@@ -52,7 +52,7 @@ class Answer:
         self.finish_reason: str | None = None
         self._indexes = indexes
         self._calls = Calls(number, indexes, reply_id)
-        self._voice: _Voice = ""
+        self.voice: Voice = ""
         self._block = -1
         self._heard: list[str] = []
         self._details = reasoning.Details()
@@ -71,6 +71,13 @@ class Answer:
         if choice.finish_reason:
             self._finish(choice, events)
 
+    def go_on(self, text: str) -> ev.Event:
+        """More of what the open voice says."""
+        if self.voice == "reasoning":
+            self._heard.append(text)
+            return ev.ReasoningDelta(self._block, text)
+        return ev.TextDelta(self._block, text)
+
     def _finish(self, choice: wire.Choice, events: list[ev.Event]) -> None:
         """The first reason counts: repetitions come with the usage."""
         reason = choice.finish_reason or ""
@@ -84,7 +91,7 @@ class Answer:
 
     def _delta(self, delta: wire.Delta, logprobs: object, events: list[ev.Event]) -> None:
         thought = delta.reasoning_content or delta.reasoning
-        if thought and self._voice == "reasoning" and not delta.reasoning_details:
+        if thought and self.voice == "reasoning" and not delta.reasoning_details:
             self._heard.append(thought)
             events.append(ev.ReasoningDelta(self._block, thought))
         elif thought or delta.reasoning_details:
@@ -92,7 +99,7 @@ class Answer:
         given = logprobs if logprobs and isinstance(logprobs, dict) and any(logprobs.values()) else None
         content = delta.content
         if content:
-            if type(content) is str and self._voice == "text" and given is None:
+            if type(content) is str and self.voice == "text" and given is None:
                 events.append(ev.TextDelta(self._block, content))
             else:
                 self._say(content, given, events)
@@ -128,12 +135,12 @@ class Answer:
         entries = [entry for entry in details if isinstance(entry, dict)] if details else []
         if entries and not text:
             text = "".join(reasoning.text_of(entry) for entry in entries)
-            if self._voice == "reasoning" and text and text == "".join(self._heard):
+            if self.voice == "reasoning" and text and text == "".join(self._heard):
                 # A gateway that repeats the whole thought beside its signature.
                 entries = [wire.without(entry, ("text", "summary")) for entry in entries]
                 text = ""
         if text:
-            if self._voice != "reasoning":
+            if self.voice != "reasoning":
                 self._begin("reasoning", events)
             self._heard.append(text)
             events.append(ev.ReasoningDelta(self._block, text))
@@ -142,7 +149,7 @@ class Answer:
 
     def _keep(self, details: list[dict[str, Any]], events: list[ev.Event]) -> None:
         """Entries belong to the thought that is open. Without one, they are hidden thinking by themselves."""
-        if self._voice == "reasoning":
+        if self.voice == "reasoning":
             for entry in details:
                 self._details.add(entry)
         elif (redacted := reasoning.seal(details)) is not None:
@@ -150,12 +157,12 @@ class Answer:
             block = next(self._indexes)
             events += [ev.ReasoningStart(block, self.number, redacted), ev.ReasoningEnd(block)]
 
-    def _begin(self, voice: _Voice, events: list[ev.Event]) -> None:
-        if self._voice == voice:
+    def _begin(self, voice: Voice, events: list[ev.Event]) -> None:
+        if self.voice == voice:
             return
         self._hush(events)
         self._calls.close_complete(events)
-        self._voice = voice
+        self.voice = voice
         self._block = next(self._indexes)
         if voice == "reasoning":
             self._heard.clear()
@@ -164,16 +171,16 @@ class Answer:
             kind: Literal["text", "refusal"] = "refusal" if voice == "refusal" else "text"
             events.append(ev.TextStart(self._block, self.number, kind))
 
-    def _speak(self, voice: _Voice, text: str, logprobs: Mapping[str, Any] | None, events: list[ev.Event]) -> None:
+    def _speak(self, voice: Voice, text: str, logprobs: Mapping[str, Any] | None, events: list[ev.Event]) -> None:
         self._begin(voice, events)
         extra = None if logprobs is None else {wire.NAME: {"logprobs": logprobs}}
         events.append(ev.TextDelta(self._block, text, extra))
 
     def _odd_logprobs(self, logprobs: Mapping[str, Any], events: list[ev.Event]) -> None:
         """Those of thinking (DeepSeek), or of a token that gave no text of its own."""
-        if self._voice == "reasoning":
+        if self.voice == "reasoning":
             self._logprobs.append(logprobs)
-        elif self._voice:
+        elif self.voice:
             events.append(ev.TextDelta(self._block, "", {wire.NAME: {"logprobs": logprobs}}))
 
     def _part(self, part: object, events: list[ev.Event]) -> None:
@@ -229,7 +236,7 @@ class Answer:
     def _annotate(self, annotations: Sequence[object], events: list[ev.Event]) -> None:
         """Sources belong to the text that is open; to the next one if they come first."""
         self._citations += [citation_of(annotation) for annotation in annotations if isinstance(annotation, dict)]
-        if self._voice == "text":
+        if self.voice == "text":
             self._say_citations(events)
 
     def _say_citations(self, events: list[ev.Event]) -> None:
@@ -238,7 +245,7 @@ class Answer:
 
     def _hush(self, events: list[ev.Event]) -> None:
         """End the voice that speaks, if one does."""
-        voice, self._voice = self._voice, ""
+        voice, self.voice = self.voice, ""
         if voice == "reasoning":
             extra = own_extra(wire.NAME, {"logprobs": _merged(self._logprobs)} if self._logprobs else {})
             events.append(ev.ReasoningEnd(self._block, self._details.seal(), extra))

@@ -21,6 +21,7 @@ from millstream.core.messages import (
     TextPart,
     ToolCallPart,
     ToolResultPart,
+    UnknownPart,
 )
 from millstream.dialects.base import custom_arguments
 from millstream.dialects.openai_chat import reasoning, wire
@@ -126,12 +127,19 @@ class MessagesOut:
         if self._own:
             first = parts[0] if plain and parts else None
             return first.text if isinstance(first, TextPart) else self._parts.parts(parts, path)
-        parts = tuple(part for part in parts if not isinstance(part, TextPart) or part.text)
+        parts = tuple(part for part in parts if (not isinstance(part, TextPart) or part.text) and self._is_said(part))
         texts = [text_of(part) for part in parts]
         cached = self._quirks.cache_control and any(getattr(part, "cache", None) is not None for part in parts)
         if any(text is None for text in texts) or cached:
             return self._parts.parts(parts, path)
         return BETWEEN.join(text for text in texts if text)
+
+    def _is_said(self, part: Part) -> bool:
+        """Whether ``part`` is content; another API's bookkeeping is left out."""
+        if not isinstance(part, UnknownPart) or part.asked:
+            return True
+        self._parts.drop(part)
+        return False
 
     def _add_user(self, message: Message, path: str) -> None:
         results = [part for part in message.parts if isinstance(part, ToolResultPart)]

@@ -11,9 +11,10 @@ from itertools import count
 
 from millstream.core import events as ev
 from millstream.core.errors import Kind, UpstreamFault
+from millstream.core.repeats import Repeated
 from millstream.core.sse import SSEDecoder
 from millstream.dialects.openai_chat import errors, wire
-from millstream.dialects.openai_chat.answer import Answer
+from millstream.dialects.openai_chat.answer import Answer, Voice
 from millstream.dialects.openai_chat.usage import usage_in
 
 _DONE = b"[DONE]"
@@ -28,7 +29,17 @@ _MAX_ID = 40
 class ChatParser:
     """One reply."""
 
-    __slots__ = ("_answers", "_decoder", "_ended", "_indexes", "_reply_id", "_started", "_usage")
+    __slots__ = (
+        "_answers",
+        "_decoder",
+        "_ended",
+        "_indexes",
+        "_repeated",
+        "_reply_id",
+        "_speaking",
+        "_started",
+        "_usage",
+    )
 
     def __init__(self) -> None:
         self._decoder = SSEDecoder()
@@ -38,6 +49,9 @@ class ChatParser:
         self._started = False
         self._ended = False
         self._usage: object = None
+        self._repeated = Repeated()
+        self._speaking: tuple[Answer, Voice] | None = None
+        """Whose pieces of text ``_repeated`` knows, once it knows any."""
 
     @property
     def pending(self) -> int:
@@ -47,12 +61,33 @@ class ChatParser:
         events: list[ev.Event] = []
         if self._ended:
             return events
+        if self._speaking is not None and not self._decoder.pending and (text := self._repeated.text_in(data)):
+            answer, voice = self._speaking
+            if answer.voice is voice:
+                events.append(answer.go_on(text))
+                return events
         try:
-            for name, payload in self._decoder.feed(data):
+            frames = self._decoder.feed(data)
+            for name, payload in frames:
                 self._frame(name, payload, events)
         except UpstreamFault as fault:
             self._fail(fault, events)
+        else:
+            if len(frames) == len(events) == 1 and not self._decoder.pending and self._repeated.teachable:
+                self._learn(data, frames[0][1])
         return events
+
+    def _learn(self, data: bytes, payload: bytes) -> None:
+        """``data`` was one frame and gave one event: if that was a piece of text, others like it will follow."""
+        chunk = wire.decode_chunk(payload)
+        piece = wire.only_text(chunk)
+        if piece is None or chunk.choices is None:
+            return
+        answer = self._answer(chunk.choices[0], 0)
+        if self._repeated.learn(data, *piece):
+            self._speaking = answer, answer.voice
+        else:
+            self._speaking = None
 
     def finish(self) -> list[ev.Event]:
         events: list[ev.Event] = []

@@ -19,6 +19,7 @@ from millstream.dialects.base import (
     UpstreamRequest,
     foreign_fields,
     is_cached,
+    refuse_foreign_logprobs,
     rename_model,
     short_user,
 )
@@ -82,6 +83,7 @@ class _Rendering:
 
     def result(self) -> UpstreamRequest:
         request, quirks = self._request, self._quirks
+        refuse_foreign_logprobs(request, wire.NAME)
         messages = MessagesOut(request, quirks, self._target.model)
         tools = ToolsOut(request, quirks)
         self._dropped.update(messages.dropped, tools.dropped)

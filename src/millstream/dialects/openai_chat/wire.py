@@ -91,6 +91,26 @@ class Chunk(msgspec.Struct):
     search_results: list[Any] | None = None
 
 
+def only_text(chunk: Chunk) -> tuple[bytes, str] | None:
+    """Field and text, if a piece of text or of thinking is all that ``chunk`` says."""
+    said = _said(chunk)
+    choices = said.pop("choices", None)
+    if said.keys() - {"id"} or not choices or len(choices) != 1:
+        return None
+    choice = _said(choices[0])
+    delta = choice.pop("delta", None)
+    pieces = _said(delta) if delta is not None and not choice.keys() - {"index"} else {}
+    if len(pieces) != 1:
+        return None
+    [(field, text)] = pieces.items()
+    known = field in ("content", "reasoning_content", "reasoning") and isinstance(text, str)
+    return (field.encode(), text) if known else None
+
+
+def _said(fields: msgspec.Struct) -> dict[str, Any]:
+    return {name: value for name, value in msgspec.structs.asdict(fields).items() if value not in (None, "")}
+
+
 _decoder = msgspec.json.Decoder(Chunk)
 _decode = _decoder.decode
 

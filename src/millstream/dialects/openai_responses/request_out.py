@@ -8,7 +8,14 @@ import msgspec
 
 from millstream.core.errors import ClientFault
 from millstream.core.messages import Part, Reasoning, Request, ResponseFormat, TextPart
-from millstream.dialects.base import Target, UpstreamRequest, foreign_fields, is_cached, short_user
+from millstream.dialects.base import (
+    Target,
+    UpstreamRequest,
+    foreign_fields,
+    is_cached,
+    refuse_foreign_logprobs,
+    short_user,
+)
 from millstream.dialects.openai_responses import items_out, tools_out, wire
 from millstream.dialects.openai_responses.quirks import ResponsesQuirks
 
@@ -52,6 +59,7 @@ class _Rendering:
     def _refuse(self) -> None:
         if self._request.n is not None and self._request.n > 1:
             raise ClientFault("n: this upstream gives one answer per request", param="n")
+        refuse_foreign_logprobs(self._request, wire.NAME)
 
     def _input(self, missing: list[str]) -> None:
         items = items_out.Items(self._quirks, own=self._own)
@@ -157,8 +165,6 @@ class _Rendering:
             self._body["store"] = self._quirks.store
         self._body |= {name: value for name, value in self._shared.items() if name != "verbosity"}
         include = [wire.ENCRYPTED_REASONING] if self._quirks.encrypted_reasoning else []
-        if self._request.logprobs:
-            include.append(wire.LOGPROBS)
         if include:
             self._body["include"] = include
 
