@@ -45,6 +45,7 @@ MAX_REPLY_BYTES = 64 * 1024 * 1024
 
 _ERROR_BODY_BYTES = 1024 * 1024
 _DRAIN_S = 1.0
+_COUNT_LIMIT_S = 10.0
 _FORWARDED_HEADERS = ("anthropic-ratelimit-", "x-ratelimit-", "request-id", "x-request-id", "openai-")
 
 
@@ -335,29 +336,27 @@ class Exchange:
 class _Flow:
     """One reply on its way to a client. ``take`` is what each read of the upstream's socket calls."""
 
-    __slots__ = ("_beginning", "_client", "_exchange", "_relay")
+    __slots__ = ("_beginning", "_exchange", "_feed", "_relay", "_write", "done")
 
     def __init__(self, exchange: Exchange, relay: Relay, client: Client) -> None:
+        self.done = False
         self._exchange = exchange
         self._relay = relay
-        self._client = client
+        self._feed = relay.feed
+        self._write = client.write
         self._beginning = True
 
-    @property
-    def done(self) -> bool:
-        return self._relay.done
-
     def take(self, data: bytes) -> Awaitable[None] | None:
-        relay = self._relay
-        out = relay.feed(data)
-        if self._beginning or relay.done:
-            self._beginning = not self._exchange.note_progress(relay, out)
-        return self._client.write(out) if out else None
+        out = self._feed(data)
+        if self._beginning or self._relay.done:
+            self.done = self._relay.done
+            self._beginning = not self._exchange.note_progress(self._relay, out)
+        return self._write(out) if out else None
 
     def tell(self, out: bytes) -> Awaitable[None] | None:
         """What was made of the reply's end."""
         self._exchange.note_progress(self._relay, out)
-        return self._client.write(out) if out else None
+        return self._write(out) if out else None
 
 
 class _Fold:
@@ -395,24 +394,35 @@ async def count_tokens(gateway: Gateway, client: Dialect, call: ClientCall) -> T
     """The prompt tokens of ``call``. Raises ``ClientFault`` for a body or a model that cannot be read."""
     route = gateway.routes.resolve(client.peek(call).model)
     upstream = gateway.upstreams[route.provider]
-    dialect = upstream.provider.dialect
-    if dialect.name == client.name and upstream.provider.usable:
-        counting = dialect.forward_count(call, Target(route.model, upstream.provider.quirks, stream=False))
-        tokens = await _ask_count(upstream, counting) if counting is not None else None
-        if tokens is not None:
-            return TokenCount(tokens, estimated=False)
-    return TokenCount(estimate(client.parse_count(call)), estimated=True)
+    target = Target(route.model, upstream.provider.quirks, stream=False)
+    counting = _counting(client, call, upstream.provider.dialect, target) if upstream.provider.usable else None
+    tokens = await _ask_count(upstream, counting) if counting is not None else None
+    if tokens is not None:
+        return TokenCount(tokens, estimated=False)
+    return TokenCount(estimate(client.parse_count(call), route.model), estimated=True)
+
+
+def _counting(client: Dialect, call: ClientCall, dialect: Dialect, target: Target) -> UpstreamRequest | None:
+    """``call`` as a question for an upstream of ``dialect``; None if it cannot count, or not this."""
+    if dialect.name == client.name:
+        return dialect.forward_count(call, target)
+    request = client.parse_count(call)
+    try:
+        return dialect.render_count(request, target)
+    except ClientFault:
+        return None
 
 
 async def _ask_count(upstream: Upstream, request: UpstreamRequest) -> int | None:
     """The upstream's count, or None if it gives none: an estimate serves an agent better than an error."""
     try:
-        reply = await upstream.transport.open(request, stream=False)
-        try:
-            body = await reply.read_all(_ERROR_BODY_BYTES)
-        finally:
-            reply.close()
-    except UpstreamFault:
+        async with asyncio.timeout(_COUNT_LIMIT_S):
+            reply = await upstream.transport.open(request, stream=False)
+            try:
+                body = await reply.read_all(_ERROR_BODY_BYTES)
+            finally:
+                reply.close()
+    except (UpstreamFault, TimeoutError):
         return None
     return upstream.provider.dialect.read_count(body) if reply.status == 200 else None
 

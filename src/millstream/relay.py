@@ -89,10 +89,14 @@ class _Watched:
             watch.advance(events)
         except GrammarError as wrong:
             events = self._illegal(wrong)
+        self._note_fault()
+        return events
+
+    def _note_fault(self) -> None:
+        watch = self.watch
         if watch.fault is not None:
             self.error = error_of(watch.fault)
             self.error.content_sent = watch.blocks > 0
-        return events
 
     def _illegal(self, wrong: GrammarError) -> list[ev.Event]:
         fault = ev.Fault.of(GatewayBug(f"the reply's events came out of order: {wrong}"))
@@ -109,7 +113,22 @@ class HubRelay(_Watched):
         self._stops = StopSequences(stop) if stop else None
 
     def feed(self, data: bytes) -> bytes:
-        return self._rendered(self._parsed(data))
+        if self.done:
+            return b""
+        try:
+            events = self._parser.feed(data)
+        except UpstreamFault as error:
+            events = [ev.Fault.of(error)]
+        if self._stops is not None:
+            events = self._stops.apply(events)
+        try:
+            self.watch.advance(events)
+        except GrammarError as wrong:
+            events = self._illegal(wrong)
+        if self.watch.ended:
+            self._note_fault()
+            return self._rendered(events)
+        return self._renderer.render(events) if events else b""
 
     def finish(self) -> bytes:
         return self._rendered(self._finished())

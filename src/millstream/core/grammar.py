@@ -36,15 +36,16 @@ class Act(Enum):
 
 
 class Rule(NamedTuple):
-    allowed_in: frozenset[State]
+    allowed_in: tuple[State, ...]
     leads_to: State | None = None
     act: Act = Act.NONE
     block: str = ""
 
 
-_IDLE = frozenset({State.IDLE})
-_OPEN = frozenset({State.OPEN})
-_LIVE = frozenset({State.IDLE, State.OPEN})
+_IDLE = (State.IDLE,)
+_OPEN = (State.OPEN,)
+_LIVE = (State.OPEN, State.IDLE)
+_ENDS = (State.FINISHED, State.FAILED)
 
 TABLE: dict[type, Rule] = {
     ev.MessageStart: Rule(_IDLE, State.OPEN),
@@ -69,6 +70,10 @@ TABLE: dict[type, Rule] = {
 }
 
 
+_BLOCK_OF_DELTA = {event: rule.block for event, rule in TABLE.items() if rule.act is Act.INSIDE}
+"""The rows that nearly every event needs, so that it costs one look."""
+
+
 class GrammarError(Exception):
     """An event that may not come here. Whoever runs the machine says whose mistake it is."""
 
@@ -76,10 +81,12 @@ class GrammarError(Exception):
 class Grammar:
     """One stream's progress through the table; feed it every event once, in order."""
 
-    __slots__ = ("_ended_choices", "blocks", "fault", "open_blocks", "start", "state", "usage")
+    __slots__ = ("_ended_choices", "blocks", "ended", "fault", "open_blocks", "start", "state", "usage")
 
     def __init__(self) -> None:
         self.state = State.IDLE
+        self.ended = False
+        """Finished or failed."""
         self.open_blocks: dict[int, str] = {}
         self.blocks = 0
         """How many blocks have begun; the first one is the first content."""
@@ -87,10 +94,6 @@ class Grammar:
         self.usage: TokenUsage | None = None
         self.fault: ev.Fault | None = None
         self._ended_choices: dict[int, ev.ChoiceEnd] = {}
-
-    @property
-    def ended(self) -> bool:
-        return self.state is State.FINISHED or self.state is State.FAILED
 
     @property
     def finish_reason(self) -> str | None:
@@ -101,14 +104,16 @@ class Grammar:
     def advance(self, events: Iterable[ev.Event]) -> None:
         """Take ``events`` in; raises ``GrammarError`` at the first illegal one, leaving the state before it."""
         for event in events:
+            block = _BLOCK_OF_DELTA.get(type(event), "")
+            if block and block == self.open_blocks.get(event.index):  # type: ignore[union-attr]  # deltas have one
+                continue  # blocks are only open while the stream is
             rule = TABLE[type(event)]
             if self.state not in rule.allowed_in:
                 raise GrammarError(f"{type(event).__name__} while {self.state.value}")
             act = rule.act
             if act is Act.INSIDE:
-                if self.open_blocks.get(event.index) != rule.block:  # type: ignore[union-attr]  # has an index by rule
-                    raise GrammarError(self._misplaced(event, rule))
-            elif act is not Act.NONE:
+                raise GrammarError(self._misplaced(event, rule))
+            if act is not Act.NONE:
                 self._block(event, rule)
             else:
                 self._note(event, rule)
@@ -116,7 +121,7 @@ class Grammar:
     def fail(self, fault: ev.Fault) -> None:
         """End the stream from outside: whoever watches found that it cannot go on."""
         self.fault = fault
-        self.state = State.FAILED
+        self._lead_to(State.FAILED)
 
     def _block(self, event: ev.Event, rule: Rule) -> None:
         index: int = event.index  # type: ignore[union-attr]  # every block event has one
@@ -151,7 +156,13 @@ class Grammar:
             if not self._ended_choices:
                 raise GrammarError("Finish before any ChoiceEnd")
         if rule.leads_to is not None:
-            self.state = rule.leads_to
+            self._lead_to(rule.leads_to)
+
+    def _lead_to(self, state: State) -> None:
+        self.state = state
+        if state in _ENDS:
+            self.ended = True
+            self.open_blocks.clear()
 
     def _misplaced(self, event: ev.Event, rule: Rule) -> str:
         index: int = event.index  # type: ignore[union-attr]  # only called for block events

@@ -1,5 +1,5 @@
-"""A client's connection: uvicorn's own, which also says when its client leaves or is slow, and takes the pieces of a
-stream without a coroutine for each.
+"""A client's connection: uvicorn's own, within reach of whoever streams to it, so that a piece of a stream needs no
+coroutine, and so that nobody has to wait to learn that the client has left.
 
 Requests find it in their scope's extensions (https://asgi.readthedocs.io/en/latest/extensions.html). In another server,
 or where middleware hides it, streams go through ASGI's ``send`` and ``receive`` instead (``deliver.AsgiLine``).
@@ -40,12 +40,6 @@ class ClientConnection(HttpToolsProtocol):
         super().connection_lost(exc)
         if self.on_gone is not None:
             self.on_gone()
-
-    def write_piece(self, data: bytes) -> bool:
-        """``data`` as a chunk of the streamed body whose head has left. False if the client is slow to take it."""
-        if not self.transport.is_closing():
-            self.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
-        return not self.flow.write_paused
 
 
 def connection_of(scope: Scope) -> ClientConnection | None:

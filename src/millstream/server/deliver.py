@@ -30,7 +30,11 @@ class Pulse:
 
 
 class Line(Protocol):
-    """The way to the client."""
+    """The way to the client. Times are the loop's."""
+
+    last_sent: float
+    sending_since: float | None
+    """Since when the client has been slow to take what was sent."""
 
     def write(self, data: bytes) -> Awaitable[None] | None:
         """A piece of the body. What is returned, if anything, is to be awaited before the next."""
@@ -46,18 +50,35 @@ class Line(Protocol):
 class DirectLine:
     """Straight to the socket: a piece of a stream costs one function call."""
 
+    __slots__ = ("_connection", "_flow", "_now", "_transport", "last_sent", "sending_since")
+
     def __init__(self, connection: ClientConnection) -> None:
         self._connection = connection
+        self._transport = connection.transport
+        self._flow = connection.flow
+        self._now = connection.loop.time
+        self.last_sent = self._now()
+        self.sending_since: float | None = None
 
     def write(self, data: bytes) -> Awaitable[None] | None:
-        connection = self._connection
-        return None if connection.write_piece(data) else _Later(connection.flow.drain)
+        """One chunk of the body, https://www.rfc-editor.org/rfc/rfc9112#name-chunked-transfer-coding."""
+        if not self._transport.is_closing():
+            self._transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+        self.last_sent = self._now()
+        if not self._flow.write_paused:
+            return None
+        self.sending_since = self.last_sent
+        return _Later(self._taken)
+
+    async def _taken(self) -> None:
+        await self._flow.drain()
+        self.sending_since = None
+        self.last_sent = self._now()
 
     def watch(self, gone: Callable[[], None]) -> None:
-        connection = self._connection
-        connection.on_gone = gone
-        connection.flow.resume_reading()  # a large request's body may have paused it, and then no leaving is seen
-        if connection.transport.is_closing():
+        self._connection.on_gone = gone
+        self._flow.resume_reading()  # a large request's body may have paused it, and then no leaving is seen
+        if self._transport.is_closing():
             gone()
 
     async def unwatch(self) -> None:
@@ -70,10 +91,19 @@ class AsgiLine:
     def __init__(self, receive: Receive, send: Send) -> None:
         self._receive = receive
         self._send = send
+        self._now = asyncio.get_running_loop().time
+        self.last_sent = self._now()
+        self.sending_since: float | None = None
         self._watcher: asyncio.Task[None] | None = None
 
     def write(self, data: bytes) -> Awaitable[None]:
-        return _Later(partial(_send, self._send, {"type": "http.response.body", "body": data, "more_body": True}))
+        self.sending_since = self._now()
+        return _Later(partial(self._sent, {"type": "http.response.body", "body": data, "more_body": True}))
+
+    async def _sent(self, message: Message) -> None:
+        await self._send(message)
+        self.sending_since = None
+        self.last_sent = self._now()
 
     def watch(self, gone: Callable[[], None]) -> None:
         self._watcher = asyncio.create_task(self._until_gone(gone))
@@ -98,10 +128,10 @@ class Delivery:
         self._ended = False
         self._send = send
         self._line: Line = AsgiLine(receive, send) if connection is None else DirectLine(connection)
+        self.write = self._line.write
+        """Send a piece of the body; what it returns, if anything, is to be awaited before the next."""
         self._pulse = pulse
         self._loop = asyncio.get_running_loop()
-        self._last_sent = self._loop.time()
-        self._sending_since: float | None = None
         self._starting = asyncio.Lock()
         self._head: Callable[[], list[tuple[bytes, bytes]]] = list
         self._keepalive: Callable[[], bytes] | None = None
@@ -121,15 +151,6 @@ class Delivery:
             if not self.started:
                 await self._push({"type": "http.response.start", "status": 200, "headers": self._head()})
                 self.started = True
-
-    def write(self, data: bytes) -> Awaitable[None] | None:
-        """Send a piece of the body; to be awaited where the client's buffers can take no more."""
-        wait = self._line.write(data)
-        self._last_sent = self._loop.time()
-        if wait is None:
-            return None
-        self._sending_since = self._last_sent
-        return _Later(partial(self._taken, wait))
 
     async def end(self) -> None:
         await self._push({"type": "http.response.body", "body": b"", "more_body": False})
@@ -170,14 +191,9 @@ class Delivery:
             self._task.cancel()
 
     async def _push(self, message: Message) -> None:
-        self._sending_since = self._loop.time()
+        self._line.sending_since = self._loop.time()
         await self._send(message)
-        self._sending_since = None
-
-    async def _taken(self, wait: Awaitable[None]) -> None:
-        await wait
-        self._sending_since = None
-        self._last_sent = self._loop.time()
+        self._line.sending_since = None
 
     def _gone(self) -> None:
         # Servers say this too once the response is complete, which is no reason to break off what follows.
@@ -191,18 +207,19 @@ class Delivery:
 
     def _until_due(self) -> float:
         pulse = self._pulse
-        if self._sending_since is not None:
-            due = self._sending_since + pulse.send_timeout
+        line = self._line
+        if line.sending_since is not None:
+            due = line.sending_since + pulse.send_timeout
         elif self._keepalive is None:
             return pulse.send_timeout
         else:
-            due = self._last_sent + (pulse.heartbeat if self.started else pulse.eager_after)
+            due = line.last_sent + (pulse.heartbeat if self.started else pulse.eager_after)
         return max(due - self._loop.time(), 0.0)
 
     def _look(self) -> None:
-        if self._until_due() > 0 or (self._sending_since is None and self._keepalive is None):
+        if self._until_due() > 0 or (self._line.sending_since is None and self._keepalive is None):
             self._arm()
-        elif self._sending_since is not None:
+        elif self._line.sending_since is not None:
             self.interrupt(ClientGone())
         else:
             self._beat = self._loop.create_task(self._fill_silence())
@@ -211,7 +228,7 @@ class Delivery:
         try:
             await self.start()
             # Also where the dialect has nothing to say yet, this silence has had its due.
-            self._last_sent = self._loop.time()
+            self._line.last_sent = self._loop.time()
             frame = self._keepalive() if self._keepalive is not None else b""
             if frame and (wait := self.write(frame)) is not None:
                 await wait
@@ -239,7 +256,3 @@ class _Later:
 
     def __await__(self) -> Generator[object, object, None]:
         return self._begin().__await__()
-
-
-async def _send(send: Send, message: Message) -> None:
-    await send(message)

@@ -136,10 +136,10 @@ class Connection(asyncio.Protocol):
         try:
             self._attend()
             if self._pieces:
-                self._push()
+                self._push(sink)
             while not sink.done:
                 if self._slow_reader is not None:
-                    await self._wait_for_reader()
+                    await self._wait_for_reader(sink)
                 elif self.complete and not self._pieces:
                     return
                 elif self.error is not None and not self._pieces:
@@ -168,10 +168,11 @@ class Connection(asyncio.Protocol):
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._break(Broken(f"what it sent is no HTTP: {error}"))
         if self._pieces:
-            if self._sink is None:
+            sink = self._sink
+            if sink is None:
                 self._hold()
             elif self._slow_reader is None:
-                self._push()
+                self._push(sink)
         if self.complete or not self.answered:
             self._settle()
 
@@ -247,12 +248,13 @@ class Connection(asyncio.Protocol):
                 self._keep_alive = False
                 return
 
-    def _push(self) -> None:
+    def _push(self, sink: Sink) -> None:
         """Through the gateway to the client, in the callback that read the socket."""
-        sink = cast("Sink", self._sink)
         self.heard_at = self._loop.time()
+        pieces = self._pieces
         try:
-            wait = sink.take(self._held())
+            whole = len(pieces) == 1 and self._inflate is None
+            wait = sink.take(pieces.pop() if whole else self._held())
         except Exception as error:  # the sink's failure is not the event loop's
             self._break(error)
             return
@@ -264,7 +266,7 @@ class Connection(asyncio.Protocol):
             self._sink = None  # what follows is held
             self._wake()
 
-    async def _wait_for_reader(self) -> None:
+    async def _wait_for_reader(self, sink: Sink) -> None:
         wait = self._slow_reader
         assert wait is not None  # noqa: S101  # seen by the caller
         self.waiting = False
@@ -272,7 +274,7 @@ class Connection(asyncio.Protocol):
         self._slow_reader = None
         self._attend()
         if self._pieces:
-            self._push()
+            self._push(sink)
 
     def _attend(self) -> None:
         """From now on silence is the upstream's."""
