@@ -52,6 +52,11 @@ def counting(speaker: Speaker, tokens: int) -> Answer:
         body = speaker.counted(tokens)
         assert speaker.count_in(call), f"it was asked at {call.path}"
         assert body is not None, "this API cannot count"
+        asked = json.loads(call.body)
+        assert not asked.keys() & {"max_tokens", "max_output_tokens", "stream", "store", "include"}, (
+            "it would be refused"
+        )
+        assert "Say hello." in json.dumps(asked)
         await call.answer(200, body)
 
     return answer

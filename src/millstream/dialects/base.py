@@ -161,6 +161,11 @@ class Dialect(Protocol):
         """A client's token-count request for an upstream of the same dialect; None if this API cannot count."""
         ...
 
+    def render_count(self, request: Request, target: Target) -> UpstreamRequest | None:
+        """A request of any dialect, to be counted by an upstream of this one; None if this API cannot count. Raises
+        ``ClientFault`` as ``render_request``."""
+        ...
+
     def read_count(self, body: bytes) -> int | None:
         """The number in an upstream's answer to ``forward_count``; None if there is none."""
         ...

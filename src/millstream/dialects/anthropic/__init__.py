@@ -60,6 +60,9 @@ class AnthropicDialect:
     def forward_count(self, call: ClientCall, target: Target) -> UpstreamRequest | None:
         return count.forward_count(call, target)
 
+    def render_count(self, request: Request, target: Target) -> UpstreamRequest:
+        return count.render_count(request, target)
+
     def read_count(self, body: bytes) -> int | None:
         return count.read_count(body)
 

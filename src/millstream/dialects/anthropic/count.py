@@ -6,19 +6,34 @@ Source: https://platform.claude.com/docs/en/build-with-claude/token-counting. Th
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
-from millstream.dialects.anthropic.request_out import headers_out
+from millstream.core.messages import Request
+from millstream.dialects.anthropic.request_out import headers_out, render_request
 from millstream.dialects.base import ClientCall, Target, UpstreamRequest, rename_model
 
-COUNT_TOKENS = "/v1/messages/count_tokens"
+COUNT_TOKENS: Final = "/v1/messages/count_tokens"
+
+_COUNTED: Final = frozenset(
+    {"model", "messages", "system", "tools", "tool_choice", "thinking", "output_config", "output_format"}
+    | {"context_management", "mcp_servers", "cache_control"}
+)
+"""Fields of a request that the endpoint knows; it refuses all others."""
 
 
 def forward_count(call: ClientCall, target: Target) -> UpstreamRequest:
     """The side door: only the model is renamed."""
     return UpstreamRequest(COUNT_TOKENS, rename_model(call.body, target.model), headers_out(call.headers))
+
+
+def render_count(request: Request, target: Target) -> UpstreamRequest:
+    """A request of any dialect. Raises ``ClientFault`` as ``render_request``."""
+    rendered = render_request(request, target)
+    fields = msgspec.json.decode(rendered.body, type=dict[str, msgspec.Raw])
+    body = msgspec.json.encode({name: value for name, value in fields.items() if name in _COUNTED})
+    return UpstreamRequest(COUNT_TOKENS, body, rendered.headers)
 
 
 def read_count(body: bytes) -> int | None:

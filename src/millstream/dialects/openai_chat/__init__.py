@@ -58,6 +58,9 @@ class _OpenAIChat:
         """This API cannot count."""
         return None
 
+    def render_count(self, request: Request, target: Target) -> UpstreamRequest | None:
+        return None
+
     def read_count(self, body: bytes) -> int | None:
         return None
 

@@ -34,6 +34,13 @@ _FORWARDED = ("openai-beta", "originator", "session", "thread", "x-codex-")
 """Beginnings of the client's headers that this API's own servers know."""
 
 
+_COUNT = f"{request_out.PATH}/input_tokens"
+_COUNTED = frozenset(
+    {"model", "input", "instructions", "tools", "tool_choice", "parallel_tool_calls", "reasoning", "text", "truncation"}
+)
+"""Fields of a request that the counting endpoint knows."""
+
+
 class _Count(msgspec.Struct):
     input_tokens: int
 
@@ -65,7 +72,13 @@ class OpenAIResponses:
     def forward_count(self, call: ClientCall, target: Target) -> UpstreamRequest | None:
         """https://platform.openai.com/docs/api-reference/responses/input-tokens"""
         body = rename_model(call.body, target.model)
-        return UpstreamRequest(f"{request_out.PATH}/input_tokens", body, headers=_forwarded(call.headers))
+        return UpstreamRequest(_COUNT, body, headers=_forwarded(call.headers))
+
+    def render_count(self, request: Request, target: Target) -> UpstreamRequest | None:
+        rendered = request_out.render_request(request, target)
+        fields = msgspec.json.decode(rendered.body, type=dict[str, msgspec.Raw])
+        body = msgspec.json.encode({name: value for name, value in fields.items() if name in _COUNTED})
+        return UpstreamRequest(_COUNT, body, rendered.headers)
 
     def read_count(self, body: bytes) -> int | None:
         try:
