@@ -7,11 +7,12 @@ from millstream.core.assemble import Assembler
 from millstream.core.grammar import Grammar
 from millstream.core.messages import Reply
 from millstream.dialects.base import Dialect
-from millstream.testing.streams import bytewise, frame_prefixes, parse, randomly
+from millstream.testing.streams import bytewise, frame_prefixes, framewise, parse, randomly
 
 
 def check_dialect(dialect: Dialect, stream: bytes, *, seeds: int = 5) -> list[ev.Event]:
-    """Replay a recorded stream whole, byte by byte, at ``seeds`` random splits, and truncated after each frame.
+    """Replay a recorded stream whole, frame by frame, byte by byte, at ``seeds`` random splits, and truncated after
+    each frame.
 
     Raises ``AssertionError`` unless every way gives the same legal events, and every truncation a fault, or else the
     same content as the whole (where all that was cut off is accounting). Returns the events.
@@ -19,6 +20,7 @@ def check_dialect(dialect: Dialect, stream: bytes, *, seeds: int = 5) -> list[ev
     whole = parse(dialect, [stream])
     _check_legal(whole)
     assert parse(dialect, bytewise(stream)) == whole, "byte by byte it gives other events than whole"
+    assert parse(dialect, framewise(stream)) == whole, "frame by frame it gives other events than whole"
     for seed in range(seeds):
         assert parse(dialect, randomly(stream, seed)) == whole, f"split by seed {seed} it gives other events than whole"
     if isinstance(whole[-1], ev.Finish):

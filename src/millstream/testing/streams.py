@@ -27,6 +27,12 @@ def randomly(stream: bytes, seed: int, pieces: int = 20) -> list[bytes]:
     return [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True) if a < b]
 
 
+def framewise(stream: bytes) -> list[bytes]:
+    """One frame at a time, as most upstreams write them."""
+    ends = [found.end() for found in _FRAME_END.finditer(stream)]
+    return [stream[a:b] for a, b in zip([0, *ends], [*ends, len(stream)], strict=True) if a < b]
+
+
 def frame_prefixes(stream: bytes) -> Iterator[bytes]:
     """``stream`` cut off after each of its frames but the last."""
     for found in _FRAME_END.finditer(stream):

@@ -1,0 +1,79 @@
+"""Frames that repeat are read as any others: what they change besides the text is never passed over."""
+
+import json
+from typing import Any
+
+import pytest
+
+from millstream.core import events as ev
+from millstream.dialects.openai_chat.parse import ChatParser
+
+
+def frame(delta: dict[str, Any], choice: dict[str, Any] | None = None, **chunk: Any) -> bytes:
+    choices = [{"index": 0, "delta": delta, "finish_reason": None, **(choice or {})}]
+    return b"data: " + json.dumps({"id": "c", "model": "m", "choices": choices, **chunk}).encode() + b"\n\n"
+
+
+def fed(*reads: bytes) -> list[list[ev.Event]]:
+    parser = ChatParser()
+    return [parser.feed(read) for read in reads]
+
+
+def texts(*pieces: str, **more: Any) -> list[bytes]:
+    return [frame({"content": piece}, **more) for piece in pieces]
+
+
+def test_pieces_of_text_are_given_one_by_one() -> None:
+    events = fed(*texts("a", "b", "c", 'd"', "e"))
+    assert events[1:] == [[ev.TextDelta(0, piece)] for piece in ("b", "c", 'd"', "e")]
+
+
+def test_thinking_then_text_are_blocks_of_their_own() -> None:
+    thoughts = [frame({"reasoning_content": piece}) for piece in "abc"]
+    events = fed(*thoughts, *texts("d", "e", "f"), *thoughts)
+    assert events[2] == [ev.ReasoningDelta(0, "c")]
+    assert events[3] == [ev.ReasoningEnd(0), ev.TextStart(1), ev.TextDelta(1, "d")]
+    assert events[5] == [ev.TextDelta(1, "f")]
+    assert events[6] == [ev.TextEnd(1), ev.ReasoningStart(2), ev.ReasoningDelta(2, "a")]
+    assert events[8] == [ev.ReasoningDelta(2, "c")]
+
+
+def test_a_frame_in_two_reads_is_one_frame() -> None:
+    [first, second, third, fourth] = texts("a", "b", "c", "d")
+    events = fed(first, second, third[:-1], third[-1:] + fourth)
+    assert events[1:] == [[ev.TextDelta(0, "b")], [], [ev.TextDelta(0, "c"), ev.TextDelta(0, "d")]]
+
+
+def test_a_read_that_looks_whole_inside_another_frame_is_not_taken_for_one() -> None:
+    [first, second, third] = texts("a", "b", "c")
+    events = fed(first, second, b"data: ", third)
+    assert [event for read in events[2:] for event in read] != [ev.TextDelta(0, "c")]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"choice": {"logprobs": {"content": [{"token": "x", "logprob": -0.1}]}}},
+        {"choice": {"message": {"content": "all so far"}}},
+        {"usage": {"prompt_tokens": 1, "completion_tokens": 1}},
+        {"citations": ["https://a.example"]},
+    ],
+)
+def test_frames_that_say_more_are_always_decoded(more: dict[str, Any]) -> None:
+    reads = texts("a", "b", "c", **more)
+    parser = ChatParser()
+    one_by_one = [event for read in reads for event in parser.feed(read)]
+    assert one_by_one == ChatParser().feed(b"".join(reads))
+
+
+def test_choices_are_told_apart() -> None:
+    reads = [frame({"content": piece}, {"index": number}) for piece in "abc" for number in (0, 1)]
+    events = fed(*reads)
+    assert events[2:] == [[ev.TextDelta(number, piece)] for piece in "bc" for number in (0, 1)]
+
+
+def test_after_its_end_nothing_is_read() -> None:
+    [text, more] = texts("a", "b")
+    end = frame({}, {"finish_reason": "stop"})
+    events = fed(text, more, end + b"data: [DONE]\n\n", more)
+    assert events[-1] == []
