@@ -105,7 +105,13 @@ def _said(item: Item) -> Any:
 def _part(part: Item) -> Any:
     if part["type"] == "refusal":
         return part["refusal"]
-    return part["text"], part.get("annotations", []), part.get("logprobs") or []
+    return part["text"], [_note(note) for note in part.get("annotations", [])], part.get("logprobs") or []
+
+
+def _note(note: Item) -> Item:
+    """xAI names pages by their address only; what the API requires besides is filled in with an empty title."""
+    untitled = note["type"] == "url_citation" and not note.get("title")
+    return {"type": note["type"], "url": note["url"]} if untitled else note
 
 
 def dumped(response: Response) -> list[Item]:

@@ -273,6 +273,22 @@ def test_citations_of_pages_are_annotations_over_the_text_they_support(said: Sai
     assert output(payloads)[0]["content"][0]["annotations"] == [annotation]
 
 
+def test_a_page_that_the_provider_only_gave_the_address_of_has_all_fields_the_api_requires(said: Said) -> None:
+    bare = {"type": "url_citation", "url": "http://a"}
+    cited: list[ev.Event] = [
+        START,
+        ev.TextStart(0),
+        ev.TextDelta(0, "Rome"),
+        ev.Citation(0, "openai_responses", bare, "http://a"),
+        ev.Citation(0, "openai_responses", {"type": "file_citation", "file_id": "f", "index": 4}),
+        ev.TextEnd(0),
+        *STOP,
+    ]
+    annotations = output(said(cited))[0]["content"][0]["annotations"]
+    assert annotations[0] == {**bare, "title": "", "start_index": 0, "end_index": 4}
+    assert annotations[1] == {"type": "file_citation", "file_id": "f", "index": 4}
+
+
 def test_another_providers_signature_comes_back_as_its_own(said: Said, asked: Asked) -> None:
     thought: list[ev.Event] = [
         ev.ReasoningStart(0),

@@ -233,12 +233,19 @@ def call_id(text: str) -> str:
     return "call_" + hashlib.sha256(text.encode()).hexdigest()[:40]
 
 
+_PAGE: Item = {"title": "", "start_index": 0, "end_index": 0}
+
+
 def wire_annotations(citations: Iterable[CitationPart | Citation]) -> list[Item]:
-    """Citations in the API's words, as far as it has some: its own, and pages of the web."""
+    """Citations in the API's words, as far as it has some: its own, and pages of the web.
+
+    xAI leaves out fields of the latter that the API requires, and clients that check them would reject the answer.
+    """
     written: list[Item] = []
     for citation in citations:
         if citation.origin == wire.NAME:
-            written.append(dict(citation.data))
+            page = citation.data.get("type") == "url_citation"
+            written.append({**(_PAGE if page else {}), **citation.data})
         elif citation.url is not None:
             span = {"start_index": citation.start or 0, "end_index": citation.end or 0}
             written.append({"type": "url_citation", "url": citation.url, "title": citation.title or "", **span})

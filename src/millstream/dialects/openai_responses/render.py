@@ -186,7 +186,7 @@ class ResponsesRenderer:
         if not isinstance(block, TextBlock):
             return
         for annotation in wire_annotations([event]):
-            if event.origin != wire.NAME and event.end is None:
+            if event.end is None and annotation.get("type") == "url_citation":
                 annotation["end_index"] = block.length
             block.annotate(annotation)
 
