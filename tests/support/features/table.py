@@ -61,9 +61,14 @@ def upstreams(client: str) -> list[str]:
     return [name for name in NAMES if name != client]
 
 
+def body_of(client: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The shortest request that has ``fields``."""
+    return {**_HI[client], **fields}
+
+
 def translated(client: str, fields: Mapping[str, Any], upstream: str) -> UpstreamRequest:
     """Raises ``ClientFault`` for what is refused."""
-    body = {**_HI[client], **fields}
+    body = body_of(client, fields)
     call = ClientCall(json.dumps(body).encode())
     if client == "gemini":
         call = ClientCall(json.dumps(body).encode(), model="m", stream=False, params={})

@@ -44,7 +44,9 @@ def closed(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _enforced(name: str, value: object) -> bool:
-    return (name == "format" and value in _FORMATS) or (name == "minItems" and value in (0, 1))
+    return (name == "format" and isinstance(value, str) and value in _FORMATS) or (
+        name == "minItems" and value in (0, 1)
+    )
 
 
 def _inner(schema: object) -> object:

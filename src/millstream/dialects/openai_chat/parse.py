@@ -79,7 +79,10 @@ class ChatParser:
 
     def _learn(self, data: bytes, payload: bytes) -> None:
         """``data`` was one frame and gave one event: if that was a piece of text, others like it will follow."""
-        chunk = wire.decode_chunk(payload)
+        try:
+            chunk = wire.decode_chunk(payload)
+        except ValueError:
+            return  # the one event was a fault, or the end
         piece = wire.only_text(chunk)
         if piece is None or chunk.choices is None:
             return

@@ -30,14 +30,25 @@ def is_enforceable(schema: object) -> bool:
     if not isinstance(schema, Mapping):
         return True
     if schema.get("type") == "object" or "properties" in schema:
-        properties = schema.get("properties") or {}
-        required = schema.get("required") or []
-        if schema.get("additionalProperties") is not False or set(required) != set(properties):
+        properties, required = schema.get("properties") or {}, schema.get("required") or []
+        if not isinstance(properties, Mapping) or not isinstance(required, list):
             return False
-    inner = [value for name in _MAPS for value in (schema.get(name) or {}).values()]
-    inner += [value for name in _LISTS for value in schema.get(name) or []]
+        if schema.get("additionalProperties") is not False or sorted(map(str, required)) != sorted(properties):
+            return False
+    inner = [value for name in _MAPS for value in _mapping(schema, name).values()]
+    inner += [value for name in _LISTS for value in _list(schema, name)]
     inner.append(schema.get("items"))
     return all(is_enforceable(value) for value in inner)
+
+
+def _mapping(schema: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = schema.get(name)
+    return value if isinstance(value, Mapping) else {}
+
+
+def _list(schema: Mapping[str, Any], name: str) -> list[Any]:
+    value = schema.get(name)
+    return value if isinstance(value, list) else []
 
 
 def _moonshot_root(schema: Schema) -> Schema:
@@ -45,9 +56,9 @@ def _moonshot_root(schema: Schema) -> Schema:
     the properties of all its members: which of them go together, the tool itself will say."""
     schema = dict(schema)
     for union in _UNIONS:
-        for member in schema.pop(union, None) or []:
+        for member in _list({union: schema.pop(union, None)}, union):
             if isinstance(member, Mapping):
-                schema["properties"] = {**(member.get("properties") or {}), **schema.get("properties", {})}
+                schema["properties"] = {**_mapping(member, "properties"), **_mapping(schema, "properties")}
     return _moonshot(schema)
 
 
@@ -62,7 +73,7 @@ def _moonshot(schema: Mapping[str, Any]) -> Schema:
         del found["items"]
         found["prefixItems"] = [_moonshot_inner(item) for item in items]
     for union in _UNIONS:
-        if union in found and "type" in found:
+        if isinstance(found.get(union), list) and "type" in found:
             kind = found.pop("type")
             found[union] = [
                 {"type": kind, **member} if isinstance(member, Mapping) else member for member in found[union]

@@ -154,11 +154,13 @@ class ToolsOut:
         mode = {"auto": "auto", "none": "none"}.get(choice.mode, "required")
         if not choice.names or not self._tells_names(choice):
             return mode
-        chosen = [self._chosen(tool) for tool in kept if tool.name in choice.names]
+        named = sorted(
+            (tool for tool in kept if tool.name in choice.names), key=lambda tool: choice.names.index(tool.name)
+        )
+        chosen = [self._chosen(tool) for tool in named]
         if choice.mode == "tool":
             return chosen[0]
-        ordered = sorted(chosen, key=lambda entry: choice.names.index(_name_of(entry)))
-        return {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": ordered}}
+        return {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": chosen}}
 
     def _chosen(self, tool: Tool) -> dict[str, Any]:
         if tool.kind == "server":
@@ -174,11 +176,6 @@ class ToolsOut:
             self.fields["parallel_tool_calls"] = parallel
         else:
             self.dropped.append("parallel_tool_calls")
-
-
-def _name_of(chosen: Mapping[str, Any]) -> str:
-    kind = chosen["type"]
-    return str(chosen[kind]["name"]) if kind in ("function", "custom") else str(kind)
 
 
 def _nested(form: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,66 @@
+"""Inputs that once broke something, each in the smallest form that did. All were found by the tests beside this one."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from millstream.core import events as ev
+from millstream.core.messages import Message, Request, TextPart, Tool, ToolChoice
+from millstream.dialects.anthropic.schema import closed
+from millstream.dialects.base import Target, retry_after_seconds
+from millstream.dialects.openai_chat.schema import is_enforceable, of_arguments
+from millstream.registry import dialects
+
+DIALECTS = dialects()
+
+
+@pytest.mark.parametrize("frame", [b"data: {\n\n", b"data: null\n\n", b"data: [1]\n\n", b"event: error\ndata: x\n\n"])
+def test_a_chat_stream_that_is_one_broken_frame_is_a_fault(frame: bytes) -> None:
+    parser = DIALECTS["openai_chat"].parser()
+    events = parser.feed(frame) + parser.finish()
+    assert isinstance(events[-1], ev.Fault)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "object", "additionalProperties": False, "properties": 1},
+        {"type": "object", "additionalProperties": False, "required": 0.5, "properties": {"a": {}}},
+        {"type": "object", "additionalProperties": False, "required": [{}], "properties": {"a": {}}},
+    ],
+)
+def test_a_schema_of_the_wrong_types_cannot_be_enforced(schema: dict[str, Any]) -> None:
+    assert not is_enforceable(schema)
+
+
+@pytest.mark.parametrize("name", ["anyOf", "oneOf", "$defs", "items"])
+def test_a_schema_of_the_wrong_types_does_not_stop_a_translation(name: str) -> None:
+    schema = {"type": "object", name: 1}
+    assert is_enforceable({name: 1})
+    assert of_arguments(schema, "moonshot")["type"] == "object"
+    assert closed(schema)["additionalProperties"] is False
+
+
+def test_a_format_that_is_no_text_is_said_in_words() -> None:
+    assert closed({"type": "string", "format": {"x": 1}}) == {"type": "string", "description": '{format: {"x":1}}'}
+
+
+def test_a_tool_that_the_provider_runs_may_be_among_the_permitted_ones() -> None:
+    search = Tool("search", kind="server", origin="openai_chat", data={"type": "web_search"})
+    choice = ToolChoice("any", ("search", "f"))
+    hi = Message("user", (TextPart("hi"),))
+    request = Request("openai_chat", "m", (hi,), tools=(Tool("f"), search), tool_choice=choice)
+    chat = DIALECTS["openai_chat"]
+    written = json.loads(chat.render_request(request, Target("m", chat.quirks())).body)
+    assert written["tool_choice"]["allowed_tools"]["tools"] == [
+        {"type": "web_search"},
+        {"type": "function", "function": {"name": "f"}},
+    ]
+
+
+@pytest.mark.parametrize("seconds", ["1e400", "inf", "nan", "-1", ""])
+def test_a_wait_without_end_is_none(seconds: str) -> None:
+    assert retry_after_seconds({"retry-after": seconds}) is None
