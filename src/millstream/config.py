@@ -74,7 +74,8 @@ class ProviderConfig(msgspec.Struct, frozen=True, kw_only=True):
     api_key: str | None = None
     api_key_env: str | None = None
     api_key_file: str | None = None
-    auth: Literal["bearer", "x-api-key", "x-goog-api-key", "api-key", "none"] | None = None
+    auth: Literal["bearer", "x-api-key", "x-goog-api-key", "api-key", "google", "none"] | None = None
+    values: dict[str, str] = {}
     headers: dict[str, str] = {}
     default_model: str | None = None
     quirks: dict[str, Any] = {}
@@ -95,6 +96,29 @@ class ReplayConfig(msgspec.Struct, frozen=True, kw_only=True):
     folder: str | None = None
 
 
+class SessionsConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Where what outlives a request is kept. ``path`` is the SQLite file; without it, the one of ``state_path``."""
+
+    store: Literal["sqlite", "memory"] = "sqlite"
+    path: str | None = None
+    max_bytes: Annotated[int, msgspec.Meta(gt=0)] = 512 * 1024 * 1024
+    """All that is kept together; beyond it, what was kept longest ago is forgotten."""
+    keep_for: Seconds = 30 * 24 * 3600.0
+
+
+class ResponsesConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Background responses and WebSockets of the Responses API. Times are in seconds, sizes in bytes."""
+
+    background_runs: Annotated[int, msgspec.Meta(ge=0)] = 64
+    """How many may run at once; with 0, none."""
+    run_limit: Seconds = 3600.0
+    """A background response that takes longer than this fails."""
+    run_buffer: Annotated[int, msgspec.Meta(gt=0)] = 16 * 1024 * 1024
+    """The events of one background response that are held for whoever comes back; the oldest are let go of first."""
+    connection_limit: Seconds = 3600.0
+    """A WebSocket takes no further requests after this long."""
+
+
 class LogConfig(msgspec.Struct, frozen=True, kw_only=True):
     format: Literal["auto", "human", "json"] = "auto"
 
@@ -108,12 +132,19 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     aliases: dict[str, str] = {}
     embedded: EmbeddedConfig = EmbeddedConfig()
     replay: ReplayConfig = ReplayConfig()
+    sessions: SessionsConfig = SessionsConfig()
+    responses: ResponsesConfig = ResponsesConfig()
     log: LogConfig = LogConfig()
 
 
 def default_path() -> Path:
     """Where the configuration is looked for when no file is named."""
     return platformdirs.user_config_path("millstream") / "config.toml"
+
+
+def state_path() -> Path:
+    """Where sessions are kept when the configuration names no file."""
+    return platformdirs.user_state_path("millstream") / "sessions.db"
 
 
 def load(path: Path | None, environ: Mapping[str, str], flags: Sequence[str] = ()) -> Config:

@@ -10,6 +10,8 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import Self, TypeVar
 
+from msgspec import structs
+
 from millstream.config import Config
 from millstream.pipeline import Gateway
 from millstream.server.app import build
@@ -21,12 +23,14 @@ T = TypeVar("T")
 
 class GatewayThread:
     """Serves from ``with`` to its end, on a free port of 127.0.0.1. ``environ`` is where keys are looked for; for
-    ``grace`` see ``make_server``.
+    ``grace`` see ``make_server``. Sessions are kept in memory, unless the configuration names a file.
 
     Raises ``ConfigError``.
     """
 
     def __init__(self, config: Config, environ: Mapping[str, str] | None = None, *, grace: float = GRACE_S) -> None:
+        if config.sessions.path is None:
+            config = structs.replace(config, sessions=structs.replace(config.sessions, store="memory"))
         self._app = build(config, environ or {})
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._listener.setblocking(False)
