@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Literal
+from typing import Protocol
 
 from starlette.types import Receive, Scope, Send
 
@@ -13,26 +13,30 @@ from millstream.dialects.base import ClientCall, Dialect
 from millstream.pipeline import Exchange, Gateway, Record
 from millstream.server.connection import connection_of
 from millstream.server.deliver import ClientGone, Delivery, Pulse
+from millstream.server.request_log import End, log_request
 from millstream.server.wire import encode_headers, plain_call, read_body
 from millstream.telemetry import logs
 
-End = Literal["finished", "cancelled", "failed"]
-_STREAM_HEADERS = {"cache-control": "no-cache, no-transform", "x-accel-buffering": "no"}
+STREAM_HEADERS = {"cache-control": "no-cache, no-transform", "x-accel-buffering": "no"}
+
+
+class Interruptible(Protocol):
+    def interrupt(self, reason: Exception) -> None: ...
 
 
 class Deliveries:
     """The responses under way: counted for ``/health``, ended on shutdown."""
 
     def __init__(self) -> None:
-        self._open: set[Delivery] = set()
+        self._open: set[Interruptible] = set()
 
     def __len__(self) -> int:
         return len(self._open)
 
-    def add(self, delivery: Delivery) -> None:
+    def add(self, delivery: Interruptible) -> None:
         self._open.add(delivery)
 
-    def discard(self, delivery: Delivery) -> None:
+    def discard(self, delivery: Interruptible) -> None:
         self._open.discard(delivery)
 
     def interrupt(self, reason: Callable[[], MillstreamError]) -> None:
@@ -51,7 +55,9 @@ class ModelEndpoint:
         pulse: Pulse,
         max_body: int,
         read_call: Callable[[Scope, bytes], ClientCall] = plain_call,
+        turn: Callable[[Gateway, Dialect, Delivery], Turn] | None = None,
     ) -> None:
+        self._turn = turn or Turn
         self._gateway = gateway
         self._dialect = dialect
         self._deliveries = deliveries
@@ -63,13 +69,13 @@ class ModelEndpoint:
         delivery = Delivery(receive, send, self._pulse, connection_of(scope))
         self._deliveries.add(delivery)
         try:
-            turn = _Turn(self._gateway, self._dialect, delivery)
+            turn = self._turn(self._gateway, self._dialect, delivery)
             await turn.serve(lambda body: self._read_call(scope, body), read_body(scope, receive, self._max_body))
         finally:
             self._deliveries.discard(delivery)
 
 
-class _Turn:
+class Turn:
     """One call: read, exchange, deliver, log."""
 
     def __init__(self, gateway: Gateway, dialect: Dialect, delivery: Delivery) -> None:
@@ -83,8 +89,7 @@ class _Turn:
     async def serve(self, read_call: Callable[[bytes], ClientCall], reading: Awaitable[bytes]) -> None:
         end: End = "failed"
         try:
-            exchange = Exchange(self._gateway, self._dialect, read_call(await reading), self._record)
-            await (self._stream(exchange) if exchange.record.stream else self._whole(exchange))
+            await self._answer(read_call(await reading))
             end = "finished" if self._record.error is None else "failed"
         except MillstreamError as error:
             await self._refuse(error)
@@ -95,10 +100,16 @@ class _Turn:
         finally:
             self._log(end)
 
+    async def _answer(self, call: ClientCall) -> None:
+        await self._exchange(Exchange(self._gateway, self._dialect, call, self._record))
+
+    async def _exchange(self, exchange: Exchange) -> None:
+        await (self._stream(exchange) if exchange.record.stream else self._whole(exchange))
+
     async def _stream(self, exchange: Exchange) -> None:
         content_type = {"content-type": exchange.stream_type}
         self._delivery.streams(
-            lambda: encode_headers({**content_type, **_STREAM_HEADERS, **exchange.response_headers}),
+            lambda: encode_headers({**content_type, **STREAM_HEADERS, **exchange.response_headers}),
             lambda: exchange.renderer.keepalive(),
         )
         try:
@@ -139,25 +150,4 @@ class _Turn:
             return
 
     def _log(self, end: End) -> None:
-        record = self._record
-        error = record.error
-        first = record.first_content_at
-        usage = record.usage
-        logs.request(
-            logs.RequestLine(
-                id=record.id,
-                client=record.dialect,
-                model=record.model,
-                upstream=record.route.name if record.route else "",
-                status=499 if end == "cancelled" else self._status,
-                end=end,
-                duration_ms=round((self._gateway.now() - self._began) * 1000),
-                first_content_ms=None if first is None else round((first - self._began) * 1000),
-                input_tokens=usage.input_tokens if usage else None,
-                output_tokens=usage.output_tokens if usage else None,
-                finish_reason=record.finish_reason,
-                tries=max(record.tries, 1),
-                dropped=record.dropped,
-                error=None if error is None else f"{error.kind.value}: {error.message}",
-            )
-        )
+        log_request(self._record, self._status, end, self._began, self._gateway.now())

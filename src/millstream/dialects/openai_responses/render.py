@@ -117,6 +117,9 @@ class ResponsesRenderer:
             self._keep("in_progress" if status in ("queued", "in_progress") else "incomplete")
         return self._object.write(status, self._outputs.written, self._usage)
 
+    def ended(self, final: bytes) -> None:
+        """For whoever keeps replies: the final response object, just before the event that tells it leaves."""
+
     def _keep(self, status: str) -> None:
         """Bring every item under way up to date. SDKs take the output of each response object for the whole truth, and
         add later deltas to it."""
@@ -293,6 +296,7 @@ class ResponsesRenderer:
         self._object.add(wire.own(event.extra))
         self._final = self._object.write(status, self._outputs.written, self._usage, incomplete=incomplete)
         self._emit.response(f"response.{status}".encode(), self._final)
+        self.ended(self._final)
 
     def _fault(self, event: ev.Fault) -> None:
         """Both of the API's own forms: SDKs raise at ``error``, Codex honours only ``response.failed``."""
@@ -305,6 +309,7 @@ class ResponsesRenderer:
         self._final = self._object.write("failed", self._outputs.written, self._usage, error=error)
         self._emit.response(b"response.failed", self._final)
         self._blocks.clear()
+        self.ended(self._final)
 
 
 _R = ResponsesRenderer

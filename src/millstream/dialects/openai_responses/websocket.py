@@ -6,6 +6,7 @@ https://platform.openai.com/docs/guides/websocket-mode
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -13,12 +14,13 @@ import msgspec
 from millstream.core.errors import ClientFault, MillstreamError
 from millstream.dialects.openai_responses import errors
 
+_STREAM_ID = re.compile(r"[A-Za-z0-9_.-]{1,256}")
 _NOT_OF_THE_REQUEST = ("type", "generate", "stream_id", "stream", "stream_options", "background")
 
 
 class Create(msgspec.Struct, frozen=True):
     """A ``response.create``. ``body`` is the same request as it would be posted, streamed; without ``generate`` it
-    only prepares a conversation to go on from."""
+    only prepares a conversation to go on from. Messages of one ``stream_id`` are answered one after another."""
 
     body: bytes
     generate: bool = True
@@ -34,12 +36,21 @@ def read_message(data: bytes) -> Create:
     if fields.get("type") != "response.create":
         raise ClientFault(f"type: expected 'response.create', got {fields.get('type')!r}", param="type")
     request = {name: value for name, value in fields.items() if name not in _NOT_OF_THE_REQUEST}
-    stream_id = fields.get("stream_id")
     return Create(
         msgspec.json.encode({**request, "stream": True}),
         fields.get("generate") is not False,
-        stream_id if isinstance(stream_id, str) else None,
+        _stream_id(fields.get("stream_id")),
     )
+
+
+def _stream_id(given: object) -> str | None:
+    if given is None or (isinstance(given, str) and _STREAM_ID.fullmatch(given)):
+        return given
+    message = (
+        "The 'stream_id' field must be a non-empty string with at most 256 characters and may only contain letters, "
+        "numbers, underscores, hyphens, and periods."
+    )
+    raise ClientFault(message, code="invalid_stream_id", param="stream_id")
 
 
 def error_message(error: MillstreamError, stream_id: str | None = None) -> bytes:
