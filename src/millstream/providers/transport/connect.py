@@ -14,7 +14,7 @@ import ssl
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 from urllib.parse import SplitResult, unquote, urlsplit
 
 import aiohappyeyeballs
@@ -158,8 +158,7 @@ class _Tunnel(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101  # what create_connection makes
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)
 
     async def ask(self, target: Endpoint, authorization: str | None) -> None:
         """Raises ``Broken`` if the proxy refuses."""

@@ -198,7 +198,7 @@ class Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         if not self._expecting:
-            self._break(Broken("it spoke without being asked"))
+            raise Broken("it spoke without being asked")  # which also stops the parser
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self.answered:  # else it is a trailer
