@@ -36,6 +36,13 @@ def frames(events: list[ev.Event], context: ReplyContext | None = None) -> list[
     return [json.loads(line[6:]) for line in lines]
 
 
+def failure(events: list[ev.Event]) -> Any:
+    """The error that ends a stream: in a frame, and bare, without an end, for readers that see only that."""
+    framed, _, bare = DIALECT.renderer(asked()).render(events).rpartition(b"\r\n\r\n")
+    assert framed.rpartition(b"\r\n\r\n")[2] == b"data: " + bare
+    return json.loads(bare)["error"]
+
+
 def parts(events: list[ev.Event], context: ReplyContext | None = None) -> list[Any]:
     """The parts of all chunks but the last."""
     chunks = frames([START, *events, *END], context)[:-1]
@@ -268,11 +275,18 @@ def test_answers_side_by_side_keep_their_numbers() -> None:
 
 def test_an_error_is_the_last_thing_said() -> None:
     fault = ev.Fault("upstream", Kind.RATE_LIMIT, "slow down", 429, retryable=True, retry_after=2.5)
-    chunks = frames([START, *text_block(0, "x")[:2], fault])
-    error = chunks[-1]["error"]
+    error = failure([START, *text_block(0, "x")[:2], fault])
     assert (error["code"], error["status"], error["message"]) == (429, "RESOURCE_EXHAUSTED", "slow down")
     assert {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "2.5s"} in error["details"]
-    assert frames([ev.Fault("gateway", Kind.INTERNAL, "ours", 500)])[0]["error"]["status"] == "INTERNAL"
+    assert failure([ev.Fault("gateway", Kind.INTERNAL, "ours", 500)])["status"] == "INTERNAL"
+
+
+def test_an_error_is_read_back_as_one() -> None:
+    fault = ev.Fault("upstream", Kind.TRUNCATED, "cut", 502, content_sent=True)
+    data = DIALECT.renderer(asked()).render([START, *text_block(0, "x")[:2], fault])
+    parser = DIALECT.parser()
+    events = [*parser.feed(data), *parser.finish()]
+    assert [event.message for event in events if isinstance(event, ev.Fault)] == ["cut"]
 
 
 def test_an_array_is_one_json_text_with_white_space_to_keep_it_alive() -> None:

@@ -132,7 +132,7 @@ class GeminiRenderer:
             case ev.Finish():
                 self._finish(event, out)
             case ev.Fault():
-                self._last(error_body(error_of(event)), out)
+                self._fail(error_body(error_of(event)), out)
             case ev.Unknown() | ev.TextDelta() | ev.ReasoningDelta():
                 pass
             case _:
@@ -186,6 +186,14 @@ class GeminiRenderer:
         own, grounding = extra_of(end.extra, DIALECT), self._grounding.get(end.choice)
         nothing = end.choice not in self._tails and end.reason in ("content_filter", "refusal")
         return candidate_out(end.choice, end.reason, own, None if nothing else [{"text": ""}], grounding)
+
+    def _fail(self, body: bytes, out: list[bytes]) -> None:
+        """Said twice where the stream is one of lines. Google's JavaScript SDK takes an error in a ``data:`` line for
+        an empty chunk, and Gemini CLI, after a tool's result, what came before it for the whole answer. What they see
+        is Google's own form: bare JSON, as a read of its own; or that some bytes are left at the stream's end."""
+        self._last(body, out)
+        if not self._array:
+            out.append(body)
 
     def _last(self, body: bytes, out: list[bytes]) -> None:
         out += (self._before, body, b"]" if self._array else self._after)
