@@ -85,7 +85,7 @@ def test_a_captured_request_can_be_put_to_every_provider_of_the_catalog(one: Cap
         except ClientFault as fault:
             refused.append(fault.message)
         else:
-            assert json.loads(rendered.body)["model" if row.dialect != "gemini" else "contents"]
+            assert json.loads(rendered.body).keys() & {"messages", "input", "contents"}
     assert all("image" in reason for reason in refused), refused
 
 

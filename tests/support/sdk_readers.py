@@ -1,11 +1,11 @@
 """Bytes of a reply as the official SDKs' own accumulators read them: one function per client dialect.
 
-Each raises what the SDK raises.
+Each is given the pieces the bytes arrive in, and raises what the SDK raises.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -29,14 +29,18 @@ _ANTHROPIC_STOPS = {
 _CHAT_STOPS = {"stop": "stop", "length": "length", "tool_calls": "tool_calls", "content_filter": "content_filter"}
 
 
-def _http(content: bytes) -> httpx2.Client:
+class AnswerFailedError(Exception):
+    """The answer itself says that it failed, which the SDK leaves to its user to look at."""
+
+
+def _http(pieces: Sequence[bytes]) -> httpx2.Client:
     def answer(_: httpx2.Request) -> httpx2.Response:
-        return httpx2.Response(200, headers={"content-type": "text/event-stream"}, content=content)
+        return httpx2.Response(200, headers={"content-type": "text/event-stream"}, content=iter(pieces))
 
     return httpx2.Client(transport=httpx2.MockTransport(answer))
 
 
-def read_anthropic(stream: bytes) -> Seen:
+def read_anthropic(stream: Sequence[bytes]) -> Seen:
     client = anthropic.Anthropic(api_key="k", base_url="http://x", http_client=_http(stream), max_retries=0)
     with client.messages.stream(model="m", max_tokens=9, messages=[{"role": "user", "content": "hi"}]) as events:
         message = events.get_final_message()
@@ -56,7 +60,7 @@ def read_anthropic(stream: bytes) -> Seen:
     return seen
 
 
-def read_openai_chat(stream: bytes) -> Seen:
+def read_openai_chat(stream: Sequence[bytes]) -> Seen:
     client = openai.OpenAI(api_key="k", base_url="http://x/v1", http_client=_http(stream), max_retries=0)
     with client.chat.completions.stream(model="m", messages=[{"role": "user", "content": "hi"}]) as events:
         # The helper raises at an answer that is too long or filtered, but goes on if it is asked to.
@@ -85,7 +89,7 @@ def _chat_call(call: Any) -> tuple[str, Any]:
     return call.function.name, arguments(call.function.arguments or "")
 
 
-def read_openai_responses(stream: bytes) -> Seen:
+def read_openai_responses(stream: Sequence[bytes]) -> Seen:
     client = openai.OpenAI(api_key="k", base_url="http://x/v1", http_client=_http(stream), max_retries=0)
     last: Any = None
     with client.responses.stream(model="m", input="hi") as events:
@@ -93,7 +97,7 @@ def read_openai_responses(stream: bytes) -> Seen:
             last = event
     response: Response = last.response
     if response.status == "failed":
-        raise RuntimeError(response.error.message if response.error else "failed without an error")
+        raise AnswerFailedError(response.error.message if response.error else "failed without an error")
     seen = Seen(stop="stop")
     for item in response.output:
         _response_item(seen, item)
@@ -119,7 +123,7 @@ def _response_item(seen: Seen, item: Any) -> None:
         seen.calls.append((item.name, {"input": item.input}))
 
 
-def read_gemini(stream: bytes) -> Seen:
+def read_gemini(stream: Sequence[bytes]) -> Seen:
     options = google.HttpOptions(base_url="http://x", httpx_client=_http(stream))
     client = genai.Client(api_key="k", http_options=options)
     seen = Seen()
@@ -151,7 +155,7 @@ def _gemini_parts(seen: Seen, parts: list[google.Part]) -> None:
             seen.text += part.text
 
 
-READERS: dict[str, Callable[[bytes], Seen]] = {
+READERS: dict[str, Callable[[Sequence[bytes]], Seen]] = {
     "anthropic": read_anthropic,
     "openai_chat": read_openai_chat,
     "openai_responses": read_openai_responses,
