@@ -583,3 +583,26 @@ def test_what_a_header_or_a_path_may_not_hold_smuggles_nothing_in() -> None:
     lines = seen[0].split(b"\r\n")
     assert lines[0] == b"POST /v1/mo%20del%0D%0Ax:%20y?%C3%A9=1%20 HTTP/1.1"
     assert b"x-own: 1  x-evil: 2" in lines
+
+
+def test_the_last_piece_too_is_waited_for() -> None:
+    """Some servers send nothing before they are awaited."""
+    awaited: list[int] = []
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(STREAM_HEAD)
+        await writer.drain()
+        writer.write(chunk(b"1") + b"0\r\n\r\n")
+
+    async def slow() -> None:
+        awaited.append(1)
+
+    async def main() -> None:
+        async with upstream(handler) as transport:
+            reply = await transport.open(REQUEST, stream=True)
+            await reply.pour(Sink(enough=1, slow=slow))
+            reply.close()
+
+    asyncio.run(main())
+    assert awaited == [1]

@@ -8,8 +8,9 @@ from wires import Wire
 
 
 @pytest.fixture(scope="module")
-def site() -> Generator[Site]:
-    found = Site()
+def site(request: pytest.FixtureRequest) -> Generator[Site]:
+    """Parametrized indirectly with ``False``: behind a server that is not our own."""
+    found = Site(direct=getattr(request, "param", True))
     try:
         yield found
     finally:

@@ -9,6 +9,8 @@ from raw_client import RawClient
 from raw_upstream import Call
 from wires import AnthropicWire, Wire
 
+pytestmark = pytest.mark.parametrize("site", [True, False], ids=["direct", "any-server"], indirect=True, scope="module")
+
 NEVER = 3600.0
 SOON = 0.03
 

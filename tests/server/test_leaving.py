@@ -9,6 +9,8 @@ from raw_client import RawClient
 from raw_upstream import JSON, Call
 from wires import Wire
 
+pytestmark = pytest.mark.parametrize("site", [True, False], ids=["direct", "any-server"], indirect=True, scope="module")
+
 AT_ONCE_S = 1.0
 """How soon an upstream learns that its reader has gone: within 0.1 s, but a busy machine may be late to tell us. The
 figures are in the log (``--log-cli-level=INFO``)."""

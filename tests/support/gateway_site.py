@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 from raw_client import RawClient
 from raw_upstream import Answer, RawUpstream
+from starlette.types import ASGIApp, Receive, Scope, Send
 from wires import AnthropicWire, ChatWire, Wire
 
 from millstream.config import Config, ProviderConfig, ServerConfig, UpstreamConfig
@@ -31,7 +32,9 @@ class Site:
     Models are ``anthropic-up/…``, ``openai_chat-up/…`` and so on: the same upstream, spoken to in each dialect.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, direct: bool = True) -> None:
+        """Not ``direct``: streams go through ASGI's ``send`` and ``receive``, as in a server that is not our own."""
+        self._wrap = None if direct else _hide_connection
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._gateways: dict[str, GatewayThread] = {}
 
@@ -63,12 +66,19 @@ class Site:
         """Running, and shared by all that ask for the same settings."""
         key = repr(sorted(settings.items()))
         if key not in self._gateways:
-            self._gateways[key] = GatewayThread(self.config(**settings)).__enter__()
+            self._gateways[key] = GatewayThread(self.config(**settings), wrap=self._wrap).__enter__()
         return self._gateways[key]
 
     def client(self, **settings: Any) -> RawClient:
         """Of the gateway with ``settings``."""
         return RawClient(self.gateway(**settings).address)
+
+
+def _hide_connection(app: ASGIApp) -> ASGIApp:
+    async def without_extensions(scope: Scope, receive: Receive, send: Send) -> None:
+        await app({name: value for name, value in scope.items() if name != "extensions"}, receive, send)
+
+    return without_extensions
 
 
 def model_of(upstream: Wire) -> str:

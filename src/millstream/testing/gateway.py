@@ -7,10 +7,12 @@ import socket
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from dataclasses import replace
 from types import TracebackType
 from typing import Self, TypeVar
 
 from msgspec import structs
+from starlette.types import ASGIApp
 
 from millstream.config import Config
 from millstream.pipeline import Gateway
@@ -23,15 +25,25 @@ T = TypeVar("T")
 
 class GatewayThread:
     """Serves from ``with`` to its end, on a free port of 127.0.0.1. ``environ`` is where keys are looked for; for
-    ``grace`` see ``make_server``. Sessions are kept in memory, unless the configuration names a file.
+    ``grace`` see ``make_server``; ``wrap`` puts middleware of one's own around the application. Sessions are kept in
+    memory, unless the configuration names a file.
 
     Raises ``ConfigError``.
     """
 
-    def __init__(self, config: Config, environ: Mapping[str, str] | None = None, *, grace: float = GRACE_S) -> None:
+    def __init__(
+        self,
+        config: Config,
+        environ: Mapping[str, str] | None = None,
+        *,
+        grace: float = GRACE_S,
+        wrap: Callable[[ASGIApp], ASGIApp] | None = None,
+    ) -> None:
         if config.sessions.path is None:
             config = structs.replace(config, sessions=structs.replace(config.sessions, store="memory"))
         self._app = build(config, environ or {})
+        if wrap is not None:
+            self._app = replace(self._app, asgi=wrap(self._app.asgi))
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._listener.setblocking(False)
         host, port = self._listener.getsockname()

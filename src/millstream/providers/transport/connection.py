@@ -137,7 +137,7 @@ class Connection(asyncio.Protocol):
             self._attend()
             if self._pieces:
                 self._push(sink)
-            while not sink.done:
+            while not sink.done or self._slow_reader is not None:
                 if self._slow_reader is not None:
                     await self._wait_for_reader(sink)
                 elif self.complete and not self._pieces:
