@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
+from urllib.parse import quote
 
 import msgspec
 
@@ -213,6 +214,12 @@ def rename_model(body: bytes, model: str) -> bytes:
         raise ClientFault(f"the request body is not a JSON object: {error}") from error
     fields["model"] = msgspec.Raw(msgspec.json.encode(model))
     return msgspec.json.encode(fields)
+
+
+def path_with(template: str, model: str) -> str:
+    """``template`` with ``{model}`` as one segment of a URL's path: the name comes from a client."""
+    name = quote(model, safe="@:") if model.strip(".") else model.replace(".", "%2E")
+    return template.replace("{model}", name)
 
 
 CUSTOM_TOOL_INPUT = "input"

@@ -11,10 +11,9 @@ from typing import Any, Final
 import msgspec
 
 from millstream.core.messages import Request
+from millstream.dialects.anthropic.address import addressed_count, quirks_of
 from millstream.dialects.anthropic.request_out import headers_out, render_request
 from millstream.dialects.base import ClientCall, Target, UpstreamRequest, rename_model
-
-COUNT_TOKENS: Final = "/v1/messages/count_tokens"
 
 _COUNTED: Final = frozenset(
     {"model", "messages", "system", "tools", "tool_choice", "thinking", "output_config", "output_format"}
@@ -25,15 +24,18 @@ _COUNTED: Final = frozenset(
 
 def forward_count(call: ClientCall, target: Target) -> UpstreamRequest:
     """The side door: only the model is renamed."""
-    return UpstreamRequest(COUNT_TOKENS, rename_model(call.body, target.model), headers_out(call.headers))
+    path, body = addressed_count(rename_model(call.body, target.model), target)
+    return UpstreamRequest(path, body, headers_out(call.headers))
 
 
 def render_count(request: Request, target: Target) -> UpstreamRequest:
     """A request of any dialect. Raises ``ClientFault`` as ``render_request``."""
-    rendered = render_request(request, target)
+    plain = msgspec.structs.replace(quirks_of(target), messages_path="", stream_path=None, version_in_body=None)
+    rendered = render_request(request, Target(target.model, plain, stream=False))
     fields = msgspec.json.decode(rendered.body, type=dict[str, msgspec.Raw])
-    body = msgspec.json.encode({name: value for name, value in fields.items() if name in _COUNTED})
-    return UpstreamRequest(COUNT_TOKENS, body, rendered.headers)
+    counted = msgspec.json.encode({name: value for name, value in fields.items() if name in _COUNTED})
+    path, body = addressed_count(counted, target)
+    return UpstreamRequest(path, body, rendered.headers)
 
 
 def read_count(body: bytes) -> int | None:

@@ -8,6 +8,18 @@ from millstream.dialects.base import Quirks
 
 
 class AnthropicQuirks(Quirks, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    messages_path: str = "/v1/messages"
+    """Appended to the base URL. Vertex has the model in it, ``{model}``; the body then has none."""
+
+    stream_path: str | None = None
+    """The same for a stream, where that is another."""
+
+    count_path: str = "/v1/messages/count_tokens"
+    """Where tokens are counted."""
+
+    version_in_body: str | None = None
+    """``anthropic_version`` in the body: Vertex."""
+
     default_max_tokens: int = 32_000
     """``max_tokens`` where the client gave none: the API requires it. 32,000 is what the smallest of the models from
     Claude 4 on may write at most, and what Claude Code sends for models it does not know."""

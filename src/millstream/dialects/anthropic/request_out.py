@@ -10,6 +10,7 @@ import msgspec
 
 from millstream.core.errors import ClientFault
 from millstream.core.messages import Request, ResponseFormat, extra_of
+from millstream.dialects.anthropic.address import addressed, quirks_of
 from millstream.dialects.anthropic.blocks_out import Block, PartsOut, own_fields
 from millstream.dialects.anthropic.models import is_adaptive
 from millstream.dialects.anthropic.quirks import AnthropicQuirks
@@ -20,8 +21,6 @@ from millstream.dialects.anthropic.tools import ToolsOut, unknown_tool_note
 from millstream.dialects.anthropic.turns import Turns, calls_unthought
 from millstream.dialects.anthropic.wire import API_VERSION, ORIGIN
 from millstream.dialects.base import ClientCall, Target, UpstreamRequest, foreign_fields, rename_model
-
-MESSAGES = "/v1/messages"
 
 _JSON_TYPE = "application/json"
 _ONLY_JSON = "Answer with one JSON object and nothing else: no prose before or after it, no code fence."
@@ -40,9 +39,10 @@ def forward_request(call: ClientCall, target: Target) -> UpstreamRequest:
     A conversation that other providers took part in holds what this API refuses: their signatures, thinking without
     one, ids of other spellings. Such a request is translated, which leaves out just that.
     """
-    if _holds_foreign(call.body, _quirks_of(target)):
+    if _holds_foreign(call.body, quirks_of(target)):
         return render_request(parse_request(call), target)
-    return UpstreamRequest(MESSAGES, rename_model(call.body, target.model), headers_out(call.headers))
+    path, body = addressed(rename_model(call.body, target.model), target)
+    return UpstreamRequest(path, body, headers_out(call.headers))
 
 
 _MARKED = b'"millstream.'
@@ -68,17 +68,13 @@ def headers_out(given: Mapping[str, str]) -> dict[str, str]:
     return headers
 
 
-def _quirks_of(target: Target) -> AnthropicQuirks:
-    return target.quirks if isinstance(target.quirks, AnthropicQuirks) else AnthropicQuirks()
-
-
 class _Rendering:
     """One request on its way out."""
 
     def __init__(self, request: Request, target: Target) -> None:
         self._request = request
         self._target = target
-        self._quirks = _quirks_of(target)
+        self._quirks = quirks_of(target)
         self._own = request.origin == ORIGIN
         self._extra = extra_of(request.extra, ORIGIN)
         self._dropped: list[str] = []
@@ -118,7 +114,8 @@ class _Rendering:
             self._dropped.append("messages.name")
         dropped = (*self._dropped, *parts.dropped, *tools.dropped, *foreign_fields(request, ORIGIN)[1])
         headers = headers_out(self._extra.get(HEADERS, {}))
-        return UpstreamRequest(MESSAGES, msgspec.json.encode(fields), headers, dropped, unsayable_stop)
+        path, body = addressed(msgspec.json.encode(fields), self._target)
+        return UpstreamRequest(path, body, headers, dropped, unsayable_stop)
 
     def _takes_adaptive(self) -> bool:
         if self._quirks.thinking == "auto":

@@ -17,6 +17,9 @@ ReasoningStyle = Literal["none", "always", "effort", "openrouter", "thinking", "
 
 
 class OpenAIChatQuirks(Quirks, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    path: str = "/chat/completions"
+    """Appended to the base URL. Azure's older API has the deployment in it, ``{model}``, and a query."""
+
     system_role: Literal["system", "developer"] = "system"
     """Role of the system prompt. OpenAI takes ``system`` for every model, ``developer`` not for all."""
 

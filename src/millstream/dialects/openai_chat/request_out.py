@@ -19,6 +19,7 @@ from millstream.dialects.base import (
     UpstreamRequest,
     foreign_fields,
     is_cached,
+    path_with,
     refuse_foreign_logprobs,
     rename_model,
     short_user,
@@ -31,8 +32,6 @@ from millstream.dialects.openai_chat.quirks import OpenAIChatQuirks, output_limi
 from millstream.dialects.openai_chat.request_in import LIMIT, STOP
 from millstream.dialects.openai_chat.tools_in import GIVEN
 from millstream.dialects.openai_chat.tools_out import ToolsOut
-
-PATH = "/chat/completions"
 
 _FORWARDED = frozenset({"openai-beta", "http-referer", "x-title", "x-client-request-id"})
 """Headers of a client that are about its request. An organization is the account's, and the key is the gateway's."""
@@ -58,14 +57,18 @@ _NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_-]")
 
 def render_request(request: Request, target: Target) -> UpstreamRequest:
     """Raises ``ClientFault`` where dropping what cannot be said would change the answer's meaning."""
-    quirks = target.quirks if isinstance(target.quirks, OpenAIChatQuirks) else OpenAIChatQuirks()
-    return _Rendering(request, target, quirks).result()
+    return _Rendering(request, target, quirks_of(target)).result()
+
+
+def quirks_of(target: Target) -> OpenAIChatQuirks:
+    return target.quirks if isinstance(target.quirks, OpenAIChatQuirks) else OpenAIChatQuirks()
 
 
 def forward_request(call: ClientCall, target: Target) -> UpstreamRequest:
     """The client's own body; only the model is renamed."""
     headers = {name: value for name, value in call.headers.items() if name in _FORWARDED}
-    return UpstreamRequest(PATH, rename_model(call.body, target.model), headers)
+    path = path_with(quirks_of(target).path, target.model)
+    return UpstreamRequest(path, rename_model(call.body, target.model), headers)
 
 
 class _Rendering:
@@ -106,7 +109,8 @@ class _Rendering:
         self._body["messages"] = messages.messages
         self._body = {**quirks.added, **self._body}
         body = msgspec.json.encode(self._body)
-        return UpstreamRequest(PATH, body, dropped=tuple(sorted(self._dropped)), stop=self._stop)
+        path = path_with(self._quirks.path, self._target.model)
+        return UpstreamRequest(path, body, dropped=tuple(sorted(self._dropped)), stop=self._stop)
 
     def _sampling(self) -> None:
         request, quirks = self._request, self._quirks
