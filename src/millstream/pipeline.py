@@ -444,7 +444,8 @@ class _Collector:
 def _usable(upstream: Upstream) -> Upstream:
     provider = upstream.provider
     if not provider.usable:
-        message = f"provider {provider.name} has no key here: set {provider.key_env} where the gateway runs"
+        what = "key" if provider.key is None else "address"
+        message = f"provider {provider.name} has no {what} here: set {provider.lacks} where the gateway runs"
         raise PolicyRefusal(message, Kind.PERMISSION)
     return upstream
 

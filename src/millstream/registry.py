@@ -7,6 +7,7 @@ dialect's, its value an object that fulfils ``dialects.base.Dialect``.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -15,8 +16,10 @@ import msgspec
 
 from millstream.config import Config, ConfigError, ProviderConfig, secret
 from millstream.dialects.base import Dialect
-from millstream.providers import catalog
+from millstream.providers import address, catalog
 from millstream.providers.catalog import Provider, Row
+
+_ADDRESS_PART = re.compile(r"[A-Za-z0-9._:/-]+")
 
 _DIALECTS = {
     "anthropic": "millstream.dialects.anthropic",
@@ -41,14 +44,32 @@ def providers(config: Config, environ: Mapping[str, str]) -> dict[str, Provider]
     found: dict[str, Provider] = {}
     for name in [*config.providers, *(name for name in shipped if name not in config.providers)]:
         own = config.providers.get(name, ProviderConfig())
-        row = _merged(name, shipped.get(name), own, known)
+        row, missing = placed(_merged(name, shipped.get(name), own, known), own.values, environ, f"providers.{name}")
         key = secret(own.api_key, row.api_key_env, own.api_key_file, environ, f"providers.{name}")
         configured = name in config.providers or (row.api_key_env is not None and key is not None)
         try:
-            found[name] = catalog.provider(name, row, known[row.dialect], key, configured=configured)
+            found[name] = catalog.provider(name, row, known[row.dialect], key, configured=configured, missing=missing)
         except msgspec.ValidationError as error:
             raise ConfigError(f"providers.{name}.quirks: {error}") from error
     return found
+
+
+def placed(row: Row, own: Mapping[str, str], environ: Mapping[str, str], owner: str) -> tuple[Row, tuple[str, ...]]:
+    """``row`` with its address completed, and where the first value that is not there is looked for.
+
+    Raises ``ConfigError`` for a value that it has no use for, or that cannot be part of an address.
+    """
+    for name, text in own.items():
+        if name not in row.values:
+            raise ConfigError(f"{owner}.values.{name} is not one of {', '.join(sorted(row.values)) or 'its values'}")
+        if not _ADDRESS_PART.fullmatch(text):
+            raise ConfigError(f"{owner}.values.{name}: {text!r} cannot be part of an address")
+    found = address.values_of(row, own, environ)
+    row = address.filled(row, found)
+    missing = address.missing(row)
+    if row.kind == "http" and not missing and not row.base_url.startswith(("http://", "https://")):
+        raise ConfigError(f"{owner}: its address {row.base_url!r} is not an http(s) URL")
+    return row, missing
 
 
 def _merged(name: str, row: Row | None, own: ProviderConfig, known: Mapping[str, Dialect]) -> Row:
@@ -61,7 +82,7 @@ def _merged(name: str, row: Row | None, own: ProviderConfig, known: Mapping[str,
         raise ConfigError(f"providers.{name}.dialect: no dialect {dialect!r}; {hint}")
     base = row or Row(dialect=dialect)
     base_url = own.base_url or base.base_url
-    if base.kind == "http" and not base_url.startswith(("http://", "https://")):
+    if base.kind == "http" and not base_url.startswith(("http://", "https://", "{")):
         problem = f"{base_url!r} is not an http(s) URL" if base_url else "is missing"
         raise ConfigError(f"providers.{name}.base_url {problem}: write what the dialect's own SDK takes as base URL")
     return msgspec.structs.replace(

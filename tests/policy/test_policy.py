@@ -1,5 +1,7 @@
 """Decisions: which upstream, another try or not, who may call."""
 
+from typing import Any
+
 import pytest
 
 from millstream.core.errors import ClientFault, Kind, PolicyRefusal, UpstreamFault
@@ -52,6 +54,24 @@ def test_aliases_in_a_circle_are_refused() -> None:
 def test_unknown_names_may_go_to_the_default() -> None:
     lenient = Routes(PROVIDERS, "groq/x", {}, unknown="default")
     assert lenient.resolve("gpt-99") == Route("groq", "x")
+
+
+@pytest.mark.parametrize("unknown", ["error", "default"])
+def test_names_that_the_default_models_provider_is_known_for_lead_to_it_as_they_are(unknown: Any) -> None:
+    own = {"anthropic": ("claude-*",), "openai": ("gpt-[0-9]*",)}
+    routes = Routes({"anthropic": "claude-sonnet-5", "openai": "gpt-5"}, "anthropic", {}, unknown, own)
+    assert routes.resolve("claude-haiku-4-5") == Route("anthropic", "claude-haiku-4-5")
+    if unknown == "default":
+        assert routes.resolve("gpt-5") == Route("anthropic", "claude-sonnet-5")
+    else:
+        with pytest.raises(ClientFault, match="no model"):
+            routes.resolve("gpt-5")
+
+
+def test_an_alias_goes_before_the_names_that_a_provider_is_known_for() -> None:
+    routes = Routes({"a": "m"}, "a", {"claude-haiku-*": "a/small"}, own_models={"a": ("claude-*",)})
+    assert routes.resolve("claude-haiku-4-5") == Route("a", "small")
+    assert routes.resolve("claude-opus-5") == Route("a", "claude-opus-5")
 
 
 def test_names_hold_no_patterns_and_no_doubles() -> None:

@@ -69,7 +69,7 @@ def table(names: Known) -> list[Row]:
                 model=None if route.model == ANY_MODEL else route.model,
                 default=route == default,
                 usable=provider.usable,
-                key=provider.key_env,
+                key=provider.lacks or provider.key_env,
                 aliases=aliases.get(route, []),
             )
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Literal
 
@@ -33,6 +33,9 @@ class Routes:
     default: str
     aliases: Mapping[str, str]
     unknown: Literal["error", "default"] = "error"
+    own_models: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """For each provider, patterns of the names by which its models are known everywhere. Such a name alone means the
+    default model's provider, if it is one of that one's."""
 
     def names(self) -> list[str]:
         """Every routable name worth showing: aliases without wildcards, the default, each provider's own default."""
@@ -42,13 +45,14 @@ class Routes:
         return list(dict.fromkeys(found))
 
     def resolve(self, model: str) -> Route:
-        """Exact alias, then ``provider/model``, then a provider's bare name, then alias patterns in their order.
+        """Exact alias, then ``provider/model``, then a provider's bare name, then alias patterns in their order, then
+        the names that the default model's provider knows.
 
         Raises ``ClientFault`` (404) that lists near names, unless ``unknown`` sends strangers to the default.
         """
         found = self._find(model, _MAX_ALIAS_STEPS)
-        if found is None and self.unknown == "default":
-            found = self._find(self.default, _MAX_ALIAS_STEPS)
+        if found is None:
+            found = self._of_default(model)
         if found is None:
             raise ClientFault(self._unknown(model), Kind.NOT_FOUND, code="model_not_found", param="model")
         return found
@@ -68,6 +72,14 @@ class Routes:
             if _is_pattern(pattern) and fnmatchcase(model, pattern):
                 return self._find(goal, steps - 1)
         return None
+
+    def _of_default(self, model: str) -> Route | None:
+        default = self._find(self.default, _MAX_ALIAS_STEPS)
+        if default is None:
+            return None
+        if any(fnmatchcase(model, pattern) for pattern in self.own_models.get(default.provider, ())):
+            return Route(default.provider, model)
+        return default if self.unknown == "default" else None
 
     def _unknown(self, model: str) -> str:
         near = difflib.get_close_matches(model, self.names(), n=3, cutoff=0.5)

@@ -12,8 +12,15 @@ import msgspec
 
 from millstream.dialects.base import Dialect, Quirks
 
-Auth = Literal["bearer", "x-api-key", "x-goog-api-key", "api-key", "none"]
+Auth = Literal["bearer", "x-api-key", "x-goog-api-key", "api-key", "google", "none"]
 Kind = Literal["http", "embedded", "replay"]
+
+
+class Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Part of an address that is the user's own: where it is looked for, and what it is otherwise."""
+
+    env: tuple[str, ...] = ()
+    default: str | None = None
 
 
 class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -27,6 +34,8 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     auth: Auth | None = None
     default_model: str | None = None
     small_model: str | None = None
+    own_models: tuple[str, ...] = ()
+    values: dict[str, Value] = {}
     headers: dict[str, str] = {}
     quirks: dict[str, Any] = {}
 
@@ -46,14 +55,24 @@ class Provider:
     key_prefix: str | None = None
     default_model: str | None = None
     small_model: str | None = None
+    own_models: tuple[str, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
     configured: bool = False
     """It has its key, or the configuration names it: what an unconfigured gateway may choose by itself."""
+    missing: tuple[str, ...] = ()
+    """Variables, one of which must be set to complete its address."""
 
     @property
     def usable(self) -> bool:
-        """It needs no key, or has one."""
-        return self.key is not None or self.key_env is None
+        """Its address is complete, and it needs no key, or has one."""
+        return self.lacks is None
+
+    @property
+    def lacks(self) -> str | None:
+        """The variable that has to be set before it can be used."""
+        if self.key is None and self.key_env is not None:
+            return self.key_env
+        return " or ".join(self.missing) or None
 
     @property
     def local(self) -> bool:
@@ -76,7 +95,9 @@ def rows() -> dict[str, Row]:
     return msgspec.convert(tomllib.loads(text), dict[str, Row])
 
 
-def provider(name: str, row: Row, dialect: Dialect, key: str | None, *, configured: bool) -> Provider:
+def provider(
+    name: str, row: Row, dialect: Dialect, key: str | None, *, configured: bool, missing: tuple[str, ...] = ()
+) -> Provider:
     """A row made usable. Raises ``msgspec.ValidationError`` that names the quirk if one does not exist."""
     return Provider(
         name=name,
@@ -90,15 +111,17 @@ def provider(name: str, row: Row, dialect: Dialect, key: str | None, *, configur
         key_prefix=row.key_prefix,
         default_model=row.default_model,
         small_model=row.small_model,
+        own_models=row.own_models,
         headers=row.headers,
-        configured=configured,
+        configured=configured and not missing,
+        missing=missing,
     )
 
 
 def credential_headers(upstream: Provider) -> dict[str, str]:
     """The provider's own headers and its credential in the header it wants."""
     headers = dict(upstream.headers)
-    if upstream.key is not None and upstream.auth != "none":
+    if upstream.key is not None and upstream.auth in _AUTH_HEADERS:
         header, prefix = _AUTH_HEADERS[upstream.auth]
         headers[header] = prefix + upstream.key
     return headers

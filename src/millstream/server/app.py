@@ -7,7 +7,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from millstream.pipeline import Gateway, Upstream
 from millstream.policy.auth import LOCAL_ORIGIN
 from millstream.policy.retry import RetryPolicy
 from millstream.policy.routing import Routes
+from millstream.providers.auth import Authorized, GoogleTokens
 from millstream.providers.base import Transport
 from millstream.providers.catalog import Provider, credential_headers
 from millstream.providers.embedded import EmbeddedOptions, EmbeddedTransport
@@ -69,10 +70,11 @@ def routes(config: Config, providers: Mapping[str, Provider]) -> Routes:
         default=config.default_model or _default_model(providers),
         aliases=config.aliases,
         unknown=config.unknown_model,
+        own_models={name: p.own_models for name, p in providers.items()},
     )
     for setting, name in [("default_model", table.default), *((f"aliases.{a}", a) for a in config.aliases)]:
         try:
-            Routes(table.providers, table.default, table.aliases).resolve(name)
+            replace(table, unknown="error").resolve(name)
         except ClientFault as fault:
             raise ConfigError(f"{setting}: {fault.message}") from fault
     return table
@@ -146,7 +148,10 @@ def _transport(provider: Provider, config: Config, dialects: Mapping[str, Dialec
             idle_timeout=config.upstream.idle_timeout,
         )
     waits = Waits(config.upstream.connect_timeout, config.upstream.head_timeout, config.upstream.idle_timeout)
-    return HttpTransport(provider.name, provider.base_url, credential_headers(provider), waits)
+    http = HttpTransport(provider.name, provider.base_url, credential_headers(provider), waits)
+    if provider.auth == "google" and provider.key is not None:
+        return Authorized(http, GoogleTokens(provider.name, provider.key))
+    return http
 
 
 def _dialect_chooser(gateway: Gateway) -> Callable[[str], Dialect]:
