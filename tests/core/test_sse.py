@@ -41,6 +41,7 @@ def decode(*pieces: bytes) -> list[Frame]:
         (b"event: a\r\ndata: x\r\n\r\n", [(b"a", b"x")]),
         (b"\n\n\ndata: x\n\n", [(b"", b"x")]),
         (b"\xef\xbb\xbfdata: x\n\n", [(b"", b"x")]),
+        (b"data: x\n\n\xef\xbb\xbfdata: y\n\n", [(b"", b"x")]),  # the mark counts only at the very beginning
         (b"data: {}   \n\n", [(b"", b"{}   ")]),
         (b"data: unfinished", [(b"", b"unfinished")]),
         (b"error: {}\n\n", [(b"error", b"{}")]),

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from millstream.core import events as ev
-from millstream.core.messages import Message, Request, TextPart, Tool, ToolChoice
+from millstream.core.errors import ClientFault
+from millstream.core.messages import Message, Opaque, Request, TextPart, Tool, ToolCallPart, ToolChoice, ToolResultPart
 from millstream.dialects.anthropic.schema import closed
-from millstream.dialects.base import Target, retry_after_seconds
+from millstream.dialects.base import ClientCall, Target, retry_after_seconds
 from millstream.dialects.openai_chat.schema import is_enforceable, of_arguments
 from millstream.registry import dialects
 
@@ -22,6 +23,42 @@ def test_a_chat_stream_that_is_one_broken_frame_is_a_fault(frame: bytes) -> None
     parser = DIALECTS["openai_chat"].parser()
     events = parser.feed(frame) + parser.finish()
     assert isinstance(events[-1], ev.Fault)
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+@pytest.mark.parametrize("body", [b'{"model":"\xc6"}', b"\xff", b"", b"[]", b"{", b"[" * 100_000])
+def test_a_body_that_is_no_json_is_the_clients_fault(name: str, body: bytes) -> None:
+    call = ClientCall(body, model="m", stream=False, params={})
+    for read in (DIALECTS[name].parse_request, DIALECTS[name].parse_count):
+        with pytest.raises(ClientFault):
+            read(call)
+
+
+DEEP = "[" * 100_000 + "]" * 100_000
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+def test_what_is_nested_too_deeply_is_the_clients_fault(name: str) -> None:
+    call = ClientCall(b'{"model":"m","x":%s}' % DEEP.encode(), model="m", stream=False, params={})
+    with pytest.raises(ClientFault):
+        DIALECTS[name].parse_request(call)
+    try:
+        DIALECTS[name].peek(call)
+    except ClientFault:
+        pass
+
+
+@pytest.mark.parametrize("upstream", DIALECTS)
+@pytest.mark.parametrize("kind", ["function", "custom"])
+def test_arguments_nested_too_deeply_stay_the_models_own_words(kind: Any, upstream: str) -> None:
+    signed = Opaque("openai_chat", DEEP)
+    call = ToolCallPart(
+        "c1", "tool_search", DEEP, kind, signed, extra={"openai_responses": {"type": "tool_search_call"}}
+    )
+    turns = (Message("assistant", (call,)), Message("user", (ToolResultPart("c1", "ok"),)))
+    request = Request("elsewhere", "m", turns, tools=(Tool("tool_search", kind=kind),))
+    sent = DIALECTS[upstream].render_request(request, Target("m", DIALECTS[upstream].quirks()))
+    assert b"[[[[" in sent.body
 
 
 @pytest.mark.parametrize(

@@ -185,6 +185,40 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
 }
 
 
+def seed_inputs(target: str) -> list[bytes]:
+    """Good input for a target: each seed behind the choices that lead to it unchanged, or to a change of it."""
+    bodies: dict[str, Callable[[str], tuple[bytes, ...]]] = {
+        "reply": fuzz_seeds.replies,
+        "error": fuzz_seeds.errors,
+        "request": fuzz_seeds.requests,
+    }
+    found: list[bytes] = []
+    for number, name in enumerate(_NAMES):
+        dialect, streams = _number(number), fuzz_seeds.streams(name)
+        if target == "stream":
+            found += [dialect + _number(0) + seed for seed in streams]
+        elif target == "mutated_stream":
+            found += [dialect + _number(which) + bytes(8) for which in range(len(streams))]
+        elif target == "sse":
+            found += [_number(7) + _number(500) + seed for seed in streams]
+        elif target in bodies:
+            seeds = bodies[target](name)
+            before = bytes(4) if target == "error" else b""
+            found += [dialect + before + _number(len(seeds)) + seed for seed in seeds]
+    if target == "json_field":
+        found += [
+            _number(1) + text for text in (b'{"input": "a\\n\\u00e9\\ud83d\\ude00\\""}', b'{"x": ["\\u"]}', b"bare")
+        ]
+    if target == "websocket":
+        seeds = _messages(fuzz_seeds.requests("openai_responses"))
+        found += [_number(len(seeds)) + seed for seed in seeds]
+    return found
+
+
+def _number(value: int) -> bytes:
+    return value.to_bytes(2, "little")
+
+
 def cut(data: bytes, size: int) -> Iterator[bytes]:
     """``data`` in pieces of ``size`` bytes; whole if that is 0."""
     step = size or max(1, len(data))

@@ -64,6 +64,9 @@ class SSEDecoder:
         rest = blocks.pop()
         if rest:
             self._keep(rest)
+        if blocks and self._first:
+            self._first = False
+            blocks[0] = blocks[0].removeprefix(_BOM)
         frames: list[Frame] = []
         for block in blocks:
             if block[:6] == b"data: " and b"\n" not in block and (plain or b"\r" not in block):
@@ -76,8 +79,6 @@ class SSEDecoder:
                     self._block(block, frames)
             elif block:
                 self._block(block, frames)
-        if blocks:
-            self._first = False
         return frames
 
     def finish(self) -> list[Frame]:
@@ -88,7 +89,7 @@ class SSEDecoder:
         self._tail_end = b""
         frames: list[Frame] = []
         if rest:
-            self._block(rest, frames)
+            self._block(rest.removeprefix(_BOM) if self._first else rest, frames)
         return frames
 
     def _keep(self, data: bytes) -> None:
@@ -99,8 +100,6 @@ class SSEDecoder:
             raise UpstreamFault(f"the upstream sent a frame of over {self._limit} bytes", Kind.MALFORMED)
 
     def _block(self, block: bytes, frames: list[Frame]) -> None:
-        if self._first and block[:3] == _BOM:
-            block = block[3:]
         event = b""
         data: list[bytes] = []
         for line in _LINE_END.split(block):

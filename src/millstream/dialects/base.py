@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -366,6 +367,6 @@ def retry_after_seconds(headers: Headers) -> float | None:
             seconds = float(headers.get(name, "")) / unit
         except ValueError:
             continue
-        if seconds > 0:
+        if 0 < seconds < math.inf:
             return seconds
     return None

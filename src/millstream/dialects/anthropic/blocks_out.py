@@ -59,16 +59,20 @@ class CallIds:
 
     def __init__(self) -> None:
         self._safe: dict[str, str] = {}
+        self._taken: set[str] = set()
+        self._numbers: dict[str, int] = {}
 
     def safe(self, call_id: str) -> str:
         found = self._safe.get(call_id)
         if found is None:
             found = base = _UNSAFE.sub("_", call_id) or "call"
-            number = 1
-            while found in self._safe.values():
+            number = self._numbers.get(base, 1)
+            while found in self._taken:
                 number += 1
                 found = f"{base}_{number}"
+            self._numbers[base] = number
             self._safe[call_id] = found
+            self._taken.add(found)
         return found
 
 

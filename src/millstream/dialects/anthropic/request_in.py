@@ -47,7 +47,7 @@ def peek(call: ClientCall) -> Envelope:
         body = body_of(call.body)
         model = body.required_text("model")
         return Envelope(model, bool(body.flag("stream")))
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ClientFault(f"the request body is not valid JSON: {error}") from error
     return Envelope(found.model, bool(found.stream))
 

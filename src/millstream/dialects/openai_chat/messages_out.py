@@ -53,9 +53,11 @@ class MessagesOut:
         self._ids = CallIds(quirks.call_ids)
         self._homes: dict[str, Wire] = {}
         self._names: dict[str, str] = {}
+        self._answers: dict[int, list[Wire]] = {}
         self._add_system(request)
         for number, message in enumerate(request.messages):
             self._add(message, f"messages[{number}]")
+        self._place_answers()
         if quirks.alternate_roles:
             self._join_users()
         if not quirks.user_after_tool:
@@ -177,14 +179,14 @@ class MessagesOut:
             said = f"{_OF_RESULT.format(result.name or result.call_id)}\n{text}"
             self.messages.append({"role": "user", "content": said})
         else:
-            self.messages.insert(self._place_after(home), message)
+            self._answers.setdefault(id(home), []).append(message)
 
-    def _place_after(self, home: Wire) -> int:
-        """Behind the calls of ``home`` and the results that are already there."""
-        place = next(number for number in range(len(self.messages) - 1, -1, -1) if self.messages[number] is home) + 1
-        while place < len(self.messages) and self.messages[place]["role"] == "tool":
-            place += 1
-        return place
+    def _place_answers(self) -> None:
+        """Each result goes directly behind the message that made its call."""
+        if self._answers:
+            self.messages = [
+                placed for message in self.messages for placed in (message, *self._answers.get(id(message), ()))
+            ]
 
     def _result_content(self, result: ToolResultPart, seen: list[Any], path: str) -> Any:
         if isinstance(result.content, str):
@@ -345,5 +347,5 @@ def _as_parts(content: Any) -> list[Any]:
 def _signed(value: str) -> Wire:
     try:
         return msgspec.json.decode(value, type=dict[str, Any])
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         return {}

@@ -208,5 +208,5 @@ class ClientTools:
 def _decoded(arguments: str) -> Any:
     try:
         return msgspec.json.decode(arguments) if arguments else {}
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return arguments

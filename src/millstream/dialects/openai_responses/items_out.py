@@ -271,7 +271,7 @@ def _summary(text: str) -> list[Item]:
 def _decoded(arguments: str) -> Any:
     try:
         return msgspec.json.decode(arguments)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return arguments
 
 

@@ -83,7 +83,7 @@ def _decoded(body: bytes) -> Mapping[str, Any]:
         return msgspec.json.decode(body, type=dict[str, Any])
     except msgspec.ValidationError as error:
         raise ClientFault(f"the request body is not a JSON object: {error}") from error
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise ClientFault(f"the request body is not valid JSON: {error}") from error
     except RecursionError as error:
         raise ClientFault("the request body is nested too deeply") from error
