@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 
@@ -42,10 +43,8 @@ def test_what_is_nested_too_deeply_is_the_clients_fault(name: str) -> None:
     call = ClientCall(b'{"model":"m","x":%s}' % DEEP.encode(), model="m", stream=False, params={})
     with pytest.raises(ClientFault):
         DIALECTS[name].parse_request(call)
-    try:
+    with contextlib.suppress(ClientFault):
         DIALECTS[name].peek(call)
-    except ClientFault:
-        pass
 
 
 @pytest.mark.parametrize("upstream", DIALECTS)
