@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import ipaddress
 import re
@@ -60,6 +61,12 @@ def require_own_origin(origin: str | None, allowed: Collection[str]) -> None:
         return
     message = f"this gateway does not answer to pages of {origin!r}: add it to server.cors_origins"
     raise PolicyRefusal(message, Kind.PERMISSION)
+
+
+def owner_of(key: str | None) -> str:
+    """Whose what is stored shall be: of whoever shows ``key``. The key cannot be read off it; without one it is empty,
+    and what is stored is everybody's who may call."""
+    return "" if key is None else hashlib.sha256(b"millstream owner " + key.encode()).hexdigest()[:32]
 
 
 def is_loopback(host: str) -> bool:

@@ -18,11 +18,11 @@ from starlette.routing import Route as HttpRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from millstream import registry
-from millstream.config import Config, ConfigError, fingerprint, secret
+from millstream.config import Config, ConfigError, fingerprint, secret, state_path
 from millstream.core.errors import ClientFault, UpstreamFault
 from millstream.dialects.base import ClientCall, Dialect
 from millstream.pipeline import Gateway, Upstream
-from millstream.policy.auth import LOCAL_ORIGIN
+from millstream.policy.auth import LOCAL_ORIGIN, owner_of
 from millstream.policy.retry import RetryPolicy
 from millstream.policy.routing import Routes
 from millstream.providers.auth import Authorized, GoogleTokens
@@ -38,7 +38,11 @@ from millstream.server.gemini import read_call as read_gemini_call
 from millstream.server.guard import Guard
 from millstream.server.info import Info
 from millstream.server.model_api import Deliveries, ModelEndpoint
+from millstream.server.responses.app import ResponsesState
 from millstream.server.wire import plain_call
+from millstream.sessions.base import SessionStore
+from millstream.sessions.memory import MemoryStore
+from millstream.sessions.sqlite import SqliteStore
 from millstream.telemetry import logs
 
 EMBEDDED = "embedded"
@@ -56,11 +60,13 @@ _EXPOSED_HEADERS = ("x-millstream-id", "x-millstream-model", "x-millstream-dropp
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """``asgi`` serves; ``deliveries`` are the responses under way; ``gateway`` is what they go through."""
+    """``asgi`` serves; ``deliveries`` are the responses under way; ``gateway`` is what they go through. No message of a
+    WebSocket may be larger than ``max_message`` bytes."""
 
     asgi: ASGIApp
     gateway: Gateway
     deliveries: Deliveries
+    max_message: int
 
 
 def routes(config: Config, providers: Mapping[str, Provider]) -> Routes:
@@ -96,16 +102,18 @@ def build(config: Config, environ: Mapping[str, str], *, preload: bool = False) 
         new_id=lambda: f"ms_{secrets.token_hex(12)}",
     )
     deliveries = Deliveries()
+    key = server_key(config, environ)
     usable = sorted(name for name, provider in providers.items() if provider.usable)
     guard = partial(
         Guard,
-        key=server_key(config, environ),
+        key=key,
         allowed_hosts=frozenset(config.server.allowed_hosts),
         allowed_origins=frozenset(config.server.cors_origins),
         dialect_of=_dialect_chooser(gateway),
     )
-    app = _app(config, gateway, deliveries, fingerprint(config, usable), guard, preload=preload)
-    return Application(app, gateway, deliveries)
+    responses = ResponsesState(config, gateway, deliveries, _sessions(config, gateway.now), owner_of(key))
+    app = _app(config, gateway, deliveries, responses, fingerprint(config, usable), guard, preload=preload)
+    return Application(app, gateway, deliveries, config.server.max_body)
 
 
 def server_key(config: Config, environ: Mapping[str, str]) -> str | None:
@@ -117,6 +125,14 @@ def server_key(config: Config, environ: Mapping[str, str]) -> str | None:
     if not key and (server.api_key_file is not None or server.api_key is not None):
         raise ConfigError("server: the key that clients must show is empty; fill it, or leave the setting out")
     return key
+
+
+def _sessions(config: Config, now: Callable[[], float]) -> SessionStore:
+    sessions = config.sessions
+    if sessions.store == "memory":
+        return MemoryStore(now, sessions.max_bytes)
+    path = Path(sessions.path).expanduser() if sessions.path is not None else state_path()
+    return SqliteStore(path, now, sessions.max_bytes)
 
 
 def _default_model(providers: Mapping[str, Provider]) -> str:
@@ -165,6 +181,7 @@ def _app(
     config: Config,
     gateway: Gateway,
     deliveries: Deliveries,
+    responses: ResponsesState,
     print_: str,
     guard: Callable[[ASGIApp], ASGIApp],
     *,
@@ -187,7 +204,7 @@ def _app(
         "/v1/messages": model_api("anthropic"),
         "/v1/messages/count_tokens": count_api("anthropic"),
         "/v1/chat/completions": model_api("openai_chat"),
-        "/v1/responses": model_api("openai_responses"),
+        "/v1/responses": responses.endpoint(pulse),
         "/v1/responses/input_tokens": count_api("openai_responses"),
     }
     posts = [
@@ -197,9 +214,12 @@ def _app(
     ]
     posts += [HttpRoute(f"/{version}/models/{{target:path}}", gemini, methods=["POST"]) for version in ("v1beta", "v1")]
     gets = [
+        *responses.routes(pulse),
         HttpRoute("/health", info.health),
         HttpRoute("/v1/models", info.models),
         HttpRoute("/v1/models/{name:path}", info.model),
+        HttpRoute("/v1beta/models", info.gemini_models),
+        HttpRoute("/v1beta/models/{target:path}", info.gemini_model),
         HttpRoute("/api/hello", info.hello, methods=["GET", "HEAD"]),
         HttpRoute("/", info.home),
     ]
@@ -215,7 +235,7 @@ def _app(
         routes=[*posts, *gets],
         middleware=[cors, Middleware(guard)],  # in this order: a page may read why it was refused
         exception_handlers={404: info.missing, 405: info.wrong_method},
-        lifespan=_lifespan(gateway, preload=preload),
+        lifespan=_lifespan(gateway, responses, preload=preload),
     )
     return _Shortcut({route.path: guard(route.endpoint) for route in posts if "{" not in route.path}, rest)
 
@@ -239,11 +259,13 @@ class _Shortcut:
         await app(scope, receive, send)
 
 
-def _lifespan(gateway: Gateway, *, preload: bool) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
+def _lifespan(
+    gateway: Gateway, responses: ResponsesState, *, preload: bool
+) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         try:
-            async with asyncio.TaskGroup() as group:
+            async with responses, asyncio.TaskGroup() as group:
                 loading = group.create_task(_load_default(gateway)) if preload else None
                 yield
                 if loading is not None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from millstream.core.errors import MillstreamError, PolicyRefusal
 from millstream.dialects.base import Dialect
@@ -36,16 +36,16 @@ class Guard:
         self._dialect_of = dialect_of
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
+        if scope["type"] in ("http", "websocket"):
             try:
                 self._check(scope)
             except PolicyRefusal as refusal:
-                await send_error(send, self._dialect_of(scope["path"]), refusal)
+                await send_error(_before_handshake(scope, send), self._dialect_of(scope["path"]), refusal)
                 return
         await self._app(scope, receive, send)
 
     def _check(self, scope: Scope) -> None:
-        if scope["path"] in _OPEN_PATHS or scope["method"] == "OPTIONS":
+        if scope["path"] in _OPEN_PATHS or scope.get("method") == "OPTIONS":
             return
         headers = header_map(scope)
         if self._key is not None:
@@ -53,6 +53,20 @@ class Guard:
         else:
             require_local_host(headers.get("host", ""), self._allowed_hosts)
             require_own_origin(headers.get("origin"), self._allowed_origins)
+
+
+def _before_handshake(scope: Scope, send: Send) -> Send:
+    """How an HTTP answer is given to who asks for a WebSocket.
+
+    https://asgi.readthedocs.io/en/latest/extensions.html#websocket-denial-response
+    """
+    if scope["type"] == "http":
+        return send
+
+    async def deny(message: Message) -> None:
+        await send({**message, "type": f"websocket.{message['type']}"})
+
+    return deny
 
 
 async def send_error(send: Send, dialect: Dialect, error: MillstreamError) -> None:

@@ -18,6 +18,7 @@ from millstream.core.errors import Kind, PolicyRefusal
 from millstream.policy.auth import is_loopback
 from millstream.server.app import Application, build, server_key
 from millstream.server.connection import ClientConnection
+from millstream.server.socket import ClientSocket
 from millstream.telemetry import logs
 
 _BACKLOG = 2048
@@ -60,7 +61,8 @@ def make_server(app: Application, drain: float, ready: Callable[[], None], *, gr
         app.asgi,
         loop="uvloop",
         http=ClientConnection,
-        ws="none",
+        ws=ClientSocket,
+        ws_max_size=app.max_message,
         lifespan="on",
         log_config=None,
         access_log=False,

@@ -10,15 +10,24 @@ from dataclasses import replace
 
 import msgspec
 
+from millstream.core.errors import MillstreamError
 from millstream.core.events import MessageStart
 from millstream.core.messages import Reply
 from millstream.dialects.base import ReplyContext
 from millstream.dialects.openai_responses import OpenAIResponses
-from millstream.dialects.openai_responses.emit import Emitter
+from millstream.dialects.openai_responses.emit import SSE, Emitter
+from millstream.dialects.openai_responses.errors import wire_error_event
 from millstream.dialects.openai_responses.render import ResponsesRenderer, render_reply
 
 Ended = Callable[[bytes], None]
 """Takes the final response object, before the client has it."""
+
+
+def error_event(error: MillstreamError, number: int) -> bytes:
+    """A failure to go on telling a reply, which itself goes on."""
+    emit = Emitter(SSE, number)
+    emit.event(b"error", {"error": wire_error_event(error)})
+    return b"".join(emit.take())
 
 
 class HeldRenderer(ResponsesRenderer):
@@ -57,7 +66,7 @@ class HeldRenderer(ResponsesRenderer):
 class HeldResponses(OpenAIResponses):
     """The dialect of one call whose reply is ours to keep: earlier replies in it have been resolved."""
 
-    stateful = ("conversation", "prompt")
+    stateful: tuple[str, ...] = ("conversation", "prompt")
 
     def __init__(self, reply_id: str, ended: Ended, *, started: bool = False) -> None:
         """``started``: the client has the beginning of the reply, by ``HeldRenderer.opening``."""
