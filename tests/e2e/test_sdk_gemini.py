@@ -222,6 +222,22 @@ def test_it_raises_where_a_stream_breaks_off(site: Site, speaker: Speaker, block
     run(main())
 
 
+def test_it_lists_models_and_finds_one(site: Site, speaker: Speaker) -> None:
+    async def main() -> None:
+        async with client_on(site, never) as (client, _):
+            assert f"models/{speaker.model}" in [model.name async for model in await client.models.list()]
+            model = await client.models.get(model=speaker.model)
+            assert (model.name, model.supported_actions) == (
+                f"models/{speaker.model}",
+                ["generateContent", "countTokens"],
+            )
+            with pytest.raises(errors.ClientError, match="nobody") as caught:
+                await client.models.get(model="nobody")
+            assert caught.value.code == 404
+
+    run(main())
+
+
 def test_it_counts_tokens(site: Site, speaker: Speaker) -> None:
     """By the upstream itself if its API can count, else by an estimate."""
 

@@ -55,9 +55,12 @@ class Info:
         )
 
     async def models(self, _: Request) -> Response:
-        found = [self._model(name) for name in self._gateway.routes.names()]
+        """In the words of OpenAI and Anthropic at once, and in Google's, whose SDK asks at this path too."""
+        names = self._gateway.routes.names()
+        found = [self._model(name) for name in names]
         edges = {"first_id": found[0]["id"], "last_id": found[-1]["id"]} if found else {}
-        return _json({"object": "list", "data": found, "has_more": False, **edges})
+        google = [self._gemini_model(name) for name in names]
+        return _json({"object": "list", "data": found, "has_more": False, **edges, "models": google})
 
     async def model(self, request: Request) -> Response:
         name: str = request.path_params["name"]
@@ -65,7 +68,18 @@ class Info:
             self._gateway.routes.resolve(name)
         except ClientFault as fault:
             return self.refusal(request, fault)
-        return _json(self._model(name))
+        return _json({**self._model(name), **self._gemini_model(name)})
+
+    async def gemini_models(self, _: Request) -> Response:
+        """https://ai.google.dev/api/models, on one page."""
+        return _json({"models": [self._gemini_model(name) for name in self._gateway.routes.names()]})
+
+    async def gemini_model(self, request: Request) -> Response:
+        name: str = request.path_params["target"]
+        try:
+            return _json(self._gemini_model(name))
+        except ClientFault as fault:
+            return self.refusal(request, fault)
 
     async def missing(self, request: Request, _: Exception) -> Response:
         """Whatever has no route."""
@@ -98,6 +112,12 @@ class Info:
             "lifecycle": "active",
             **_UNKNOWN,
         }
+
+    def _gemini_model(self, name: str) -> dict[str, object]:
+        route = self._gateway.routes.resolve(name)
+        shown = name if name == route.name else f"{name} ({route.name})"
+        methods = ["generateContent", "countTokens"]
+        return {"name": f"models/{name}", "version": "", "displayName": shown, "supportedGenerationMethods": methods}
 
 
 def _json(value: object) -> Response:
