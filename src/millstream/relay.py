@@ -170,6 +170,8 @@ class SideDoor(_Watched):
     def feed(self, data: bytes) -> bytes:
         self._parsed(data)
         if self.error is None:
+            if not (self._held or self._parser.pending or self.watch.ended):
+                return data
             return self._whole_frames(data)
         self.done = True
         fault = self.watch.fault

@@ -59,6 +59,11 @@ def test_whatever_else_differs_or_needs_a_decoder_gives_nothing(data: bytes) -> 
     assert taught().text_in(data) == ""
 
 
+def test_a_space_after_the_colon_is_no_matter() -> None:
+    frame = FRAME.replace(b'"content":', b'"content": ')
+    assert taught(frame).text_in(frame.replace(b" mill", b"stone")) == "stone"
+
+
 def test_text_that_stands_there_twice_cannot_be_learnt() -> None:
     frame = b'data: {"content":"a","message":{"content":"a"}}\n\n'
     assert not Repeated().learn(frame, b"content", "a")

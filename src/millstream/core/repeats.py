@@ -30,11 +30,12 @@ class Repeated:
         """``data`` is one whole frame, whose only effect was ``text``, the string in ``field``. False if it cannot be
         told where that is."""
         self._tries += 1
-        written = b'"%b":"%b"' % (field, text.encode())
-        if data.count(written) != 1:
+        name, value = b'"%b":' % field, b'"%b"' % text.encode()
+        written = next((name + space + value for space in (b"", b" ") if data.count(name + space + value) == 1), None)
+        if written is None:
             return False
-        start = data.index(written) + len(field) + 4
-        end = start + len(written) - len(field) - 5
+        end = data.index(written) + len(written) - 1
+        start = end - len(value) + 2
         self._before, self._after = data[:start], data[end:]
         self._least = len(self._before) + len(self._after) + 1
         return True

@@ -14,9 +14,10 @@ import msgspec
 from millstream.core import events as ev
 from millstream.core.assemble import error_of
 from millstream.core.errors import Kind, UpstreamFault
+from millstream.core.repeats import Repeated
 from millstream.core.sse import Frame, SSEDecoder
 from millstream.dialects.anthropic.errors import stream_fault
-from millstream.dialects.anthropic.message_in import MessageIn, malformed
+from millstream.dialects.anthropic.message_in import Block, MessageIn, malformed
 from millstream.dialects.anthropic.wire import (
     ORIGIN,
     STREAM_EVENT_TAGS,
@@ -40,16 +41,41 @@ class AnthropicParser:
     def __init__(self) -> None:
         self._sse = SSEDecoder()
         self._message = MessageIn()
+        self._repeated = Repeated()
+        self._speaking: tuple[int, Block] | None = None
+        """The block, and its number upstream, whose pieces of text ``_repeated`` knows, once it knows any."""
 
     @property
     def pending(self) -> int:
         return self._sse.pending
 
     def feed(self, data: bytes) -> list[ev.Event]:
-        if self._message.ended:
+        message, sse = self._message, self._sse
+        if message.ended:
             return []
-        self._take(self._sse.feed(data))
-        return self._flushed()
+        if self._speaking is not None and not sse.pending and (text := self._repeated.text_in(data)):
+            number, block = self._speaking
+            if message.blocks.get(number) is block:
+                of_text = block.kind == "text"
+                return [ev.TextDelta(block.index, text) if of_text else ev.ReasoningDelta(block.index, text)]
+        frames = sse.feed(data)
+        self._take(frames)
+        events = self._flushed()
+        if len(frames) == len(events) == 1 and not sse.pending and self._repeated.teachable:
+            self._learn(data, frames[0][1], events[0])
+        return events
+
+    def _learn(self, data: bytes, payload: bytes, event: ev.Event) -> None:
+        """``data`` was one frame and gave ``event`` alone: if that was a piece of text, others like it will follow."""
+        if not isinstance(event, ev.TextDelta | ev.ReasoningDelta):
+            return
+        said = _DECODE(payload)
+        block = self._message.blocks.get(said.index) if isinstance(said, BlockDelta) else None
+        if not isinstance(said, BlockDelta) or block is None:
+            return
+        kind, field = (TextDelta, b"text") if block.kind == "text" else (ThinkingDelta, b"thinking")
+        known = type(said.delta) is kind and self._repeated.learn(data, field, event.text)
+        self._speaking = (said.index, block) if known else None
 
     def finish(self) -> list[ev.Event]:
         message = self._message
