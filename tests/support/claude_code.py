@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import shutil
@@ -12,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from agent_process import run_agent
 
 _PACKAGES = Path(__file__).parents[1] / "e2e" / "node_modules"
 _MISSING = "needs Claude Code: make test installs it with npm"
-_LIMIT_S = 60.0
-_LINE_LIMIT = 16 * 1024 * 1024
 VERSIONS = ("2.1.329", "1.0.128")
 
 Line = dict[str, Any]
@@ -98,30 +96,14 @@ class ClaudeCode:
     async def run(
         self, command: Sequence[str], environment: Mapping[str, str], seen: Callable[[Line], None] = lambda line: None
     ) -> Ran:
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            env=dict(environment),
-            cwd=self.folder,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            limit=_LINE_LIMIT,
-        )
-        assert process.stdout is not None
-        assert process.stderr is not None
-        errors = asyncio.ensure_future(process.stderr.read())
         lines: list[Line] = []
-        try:
-            async with asyncio.timeout(_LIMIT_S):
-                async for text in process.stdout:
-                    lines.append(json.loads(text))
-                    seen(lines[-1])
-                return Ran(await process.wait(), lines, (await errors).decode())
-        except BaseException:
-            if process.returncode is None:
-                process.kill()
-            await process.wait()
-            raise
+
+        def read(text: str) -> None:
+            lines.append(json.loads(text))
+            seen(lines[-1])
+
+        ended = await run_agent(command, environment, self.folder, read)
+        return Ran(ended.status, lines, ended.errors)
 
 
 def installed(version: str, scratch: Path) -> ClaudeCode:
