@@ -18,14 +18,17 @@ from sdk_cases import (
     HELLO,
     ONE_CALL,
     PICTURE,
+    PLACE,
     RAIN,
     REFUSALS,
     THOUGHT,
     TOOLS,
     WEATHER,
     WORDS,
+    Place,
     assert_facts_were_told,
     assert_loop_was_told,
+    assert_shape_was_told,
     counting,
     never,
 )
@@ -168,6 +171,18 @@ def test_all_that_a_request_says_arrives(site: Site, speaker: Speaker) -> None:
         async with client_on(site, speaker.saying(HELLO)) as (client, asked):
             await replies(client, speaker, [picture, "What is in it?"], **rich)
             assert_facts_were_told(speaker, asked.calls[0], "gemini")
+
+    run(main())
+
+
+def test_an_answer_in_a_shape_of_ones_own_is_parsed(site: Site, speaker: Speaker) -> None:
+    async def main() -> None:
+        async with client_on(site, speaker.saying(PLACE)) as (client, asked):
+            (said,) = await replies(
+                client, speaker, stream=False, response_mime_type="application/json", response_schema=Place
+            )
+            assert said.parsed == Place(city="Ulm", days=3)
+            assert_shape_was_told(asked.calls[0])
 
     run(main())
 

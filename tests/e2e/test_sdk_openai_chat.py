@@ -18,14 +18,17 @@ from sdk_cases import (
     HELLO,
     ONE_CALL,
     PICTURE,
+    PLACE,
     RAIN,
     REFUSALS,
     THOUGHT,
     TOOLS,
     WEATHER,
     WORDS,
+    Place,
     assert_facts_were_told,
     assert_loop_was_told,
+    assert_shape_was_told,
     never,
 )
 from speakers import CACHED, INPUT, OUTPUT, Said, Speaker
@@ -181,6 +184,16 @@ def test_all_that_a_request_says_arrives(site: Site, speaker: Speaker) -> None:
         async with client_on(site, speaker.saying(HELLO)) as (client, asked):
             await completion(client, speaker, **rich)
             assert_facts_were_told(speaker, asked.calls[0], "openai_chat")
+
+    run(main())
+
+
+def test_an_answer_in_a_shape_of_ones_own_is_parsed(site: Site, speaker: Speaker) -> None:
+    async def main() -> None:
+        async with client_on(site, speaker.saying(PLACE)) as (client, asked):
+            said = await client.chat.completions.parse(model=speaker.model, messages=ASKING, response_format=Place)
+            assert said.choices[0].message.parsed == Place(city="Ulm", days=3)
+            assert_shape_was_told(asked.calls[0])
 
     run(main())
 

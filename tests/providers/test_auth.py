@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -232,6 +233,16 @@ def test_credentials_that_are_none_are_refused_before_anything_is_sent(key: str,
             await GoogleTokens("v", key).token()
         assert caught.value.kind is Kind.AUTHENTICATION
         assert not caught.value.retryable
+
+    run(main())
+
+
+def test_without_googles_library_one_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "google.auth.exceptions", None)
+
+    async def main() -> None:
+        with pytest.raises(UpstreamFault, match=r"millstream\[vertex\]"):
+            await GoogleTokens("v", "{}").token()
 
     run(main())
 

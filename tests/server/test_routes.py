@@ -217,6 +217,33 @@ def test_a_token_count_is_the_upstreams_own_or_an_estimate_that_says_so(site: Si
     run(main())
 
 
+@pytest.mark.parametrize("dialect", ["gemini", "openai_responses"])
+def test_an_upstream_of_another_api_is_asked_for_the_count_in_its_own_words(site: Site, dialect: str) -> None:
+    """And where it refuses to tell, there is an estimate."""
+    numbers = {"gemini": b'{"totalTokens": 4711}', "openai_responses": b'{"input_tokens": 4711}'}
+
+    async def refuse(call: Call) -> None:
+        await call.answer(404, b"{}")
+
+    async def count(call: Call) -> None:
+        assert call.path.endswith((":countTokens", "/responses/input_tokens"))
+        assert b"How long is this?" in call.body
+        await call.answer(200, numbers[dialect])
+
+    async def main() -> None:
+        async with site.upstream(count, refuse), site.client() as client:
+            messages = [{"role": "user", "content": "How long is this?"}]
+            question = json.dumps({"model": f"{dialect}-up/m", "messages": messages}).encode()
+            _, body = await client.ask("POST", "/v1/messages/count_tokens", question)
+            assert json.loads(body) == {"input_tokens": 4711}
+            assert "x-millstream-estimated" not in client.headers
+            _, body = await client.ask("POST", "/v1/messages/count_tokens", question)
+            assert 5 < json.loads(body)["input_tokens"] < 100
+            assert client.headers["x-millstream-estimated"] == "true"
+
+    run(main())
+
+
 def test_many_requests_share_one_connection_of_the_client(site: Site) -> None:
     wire = ChatWire()
 

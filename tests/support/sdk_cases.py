@@ -6,6 +6,7 @@ import base64
 import json
 from typing import Any
 
+import pydantic
 from raw_upstream import Answer, Call
 from sdk_types import problems
 from speakers import Asked, Said, Speaker, Thought, Told
@@ -43,6 +44,22 @@ REFUSALS = [
     (529, "overloaded"),
 ]
 """Statuses of an upstream, and what their bodies say."""
+
+
+class Place(pydantic.BaseModel):
+    """An answer in a shape of its own."""
+
+    city: str
+    days: int
+
+
+PLACE = Said(('{"city": "Ul', 'm", "days": 3}'))
+
+
+def assert_shape_was_told(call: Call) -> None:
+    """The upstream is told the shape of ``Place``, in whichever words."""
+    body = call.body.decode()
+    assert all(f'"{name}' in body or f'\\"{name}' in body for name in Place.model_fields), body
 
 
 def counting(speaker: Speaker, tokens: int) -> Answer:
