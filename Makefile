@@ -25,7 +25,7 @@ test: $(VENV)/.stamp-test $(AGENTS) lint ## Everything: format, types, imports, 
 	$(PYTEST) --cov --cov-report=term:skip-covered $(ARGS)
 
 check: $(VENV)/.stamp-test lint ## The quick gate: format, types, imports, unit tests
-	$(PYTEST) -q --ignore=tests/e2e --ignore=tests/matrix $(ARGS)
+	$(PYTEST) -q --ignore=tests/e2e --ignore=tests/matrix --ignore=tests/fuzz $(ARGS)
 
 lint: $(VENV)/.stamp-test
 	$(BIN)/ruff format --check .
