@@ -23,7 +23,8 @@ def post(url: str, body: dict[str, object]) -> tuple[int, dict[str, object]]:
     ("path", "field", "value"),
     [
         ("/v1/responses", "previous_response_id", "resp_1"),
-        ("/v1/responses", "background", True),
+        ("/v1/responses", "conversation", "conv_1"),
+        ("/v1/responses", "prompt", {"id": "pmpt_1"}),
         ("/v1beta/models/replay/hello:generateContent", "cachedContent", "cachedContents/1"),
     ],
 )

@@ -11,7 +11,7 @@ from dataclasses import replace
 import msgspec
 
 from millstream.core.errors import MillstreamError
-from millstream.core.events import MessageStart
+from millstream.core.events import Event, MessageStart
 from millstream.core.messages import Reply
 from millstream.dialects.base import ReplyContext
 from millstream.dialects.openai_responses import OpenAIResponses
@@ -19,6 +19,7 @@ from millstream.dialects.openai_responses.emit import SSE, Emitter
 from millstream.dialects.openai_responses.errors import wire_error_event
 from millstream.dialects.openai_responses.render import ResponsesRenderer, render_reply
 
+UNDER_WAY = ("queued", "in_progress")
 Ended = Callable[[bytes], None]
 """Takes the final response object, before the client has it."""
 
@@ -84,3 +85,20 @@ class HeldResponses(OpenAIResponses):
 
     def _own(self, context: ReplyContext) -> ReplyContext:
         return replace(context, reply_id=self._reply_id, started=context.started or self._started)
+
+
+class QueuedResponses(OpenAIResponses):
+    """The dialect of a call that an upstream of this API runs in the background: its answer need not be whole."""
+
+    def parse_reply(self, body: bytes) -> list[Event]:
+        try:
+            queued = msgspec.json.decode(body, type=_Queued)
+        except msgspec.MsgspecError:
+            return super().parse_reply(body)
+        return [MessageStart(queued.id, queued.model)] if queued.status in UNDER_WAY else super().parse_reply(body)
+
+
+class _Queued(msgspec.Struct):
+    id: str = ""
+    model: str = ""
+    status: str = ""

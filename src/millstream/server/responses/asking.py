@@ -11,7 +11,7 @@ import msgspec
 from millstream.core.errors import ClientFault, Kind
 from millstream.dialects.base import ClientCall, Dialect
 from millstream.dialects.openai_responses import wire
-from millstream.dialects.openai_responses.held import HeldResponses
+from millstream.dialects.openai_responses.held import HeldResponses, QueuedResponses
 from millstream.dialects.openai_responses.state import Item, continued, input_items
 from millstream.pipeline import Gateway
 from millstream.server.responses.keeping import History, Keeper, Kept, previous_not_found
@@ -74,7 +74,8 @@ class Asking:
             call = self._continued(call, history, previous if foreign else None)
         reply_id = f"resp_{request_id.removeprefix('ms_')}"
         if not foreign:
-            return Asked(call, self._dialect, reply_id, False, False, False, lambda _: None)
+            dialect = QueuedResponses() if state.background else self._dialect
+            return Asked(call, dialect, reply_id, False, False, False, lambda _: None)
         store, background = state.store is not False, state.background is True
         linked = history is not None and history.stored
         own = input_items(call.body)[len(history.items) if history is not None and linked else 0 :] if store else []
@@ -91,8 +92,8 @@ class Asking:
             ended(response)
             keep(response)
 
-        dialect = HeldResponses(reply_id, end, started=background)
-        return Asked(call, dialect, reply_id, True, store, background, keep)
+        held = HeldResponses(reply_id, end, started=background)
+        return Asked(call, held, reply_id, True, store, background, keep)
 
     async def _history(self, reply_id: str, known: Find) -> History | None:
         return known(reply_id) or await self._keeper.history(reply_id, self._owner)

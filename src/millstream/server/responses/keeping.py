@@ -9,12 +9,12 @@ from typing import Any
 import msgspec
 
 from millstream.core.errors import ClientFault, GatewayBug, Kind
+from millstream.dialects.openai_responses.held import UNDER_WAY
 from millstream.dialects.openai_responses.state import Item
 from millstream.server.responses.tasks import Tasks
 from millstream.sessions.base import SessionStore, StoreError
 from millstream.telemetry import logs
 
-_UNDER_WAY = ("queued", "in_progress")
 _PREFIX = "responses/"
 
 
@@ -91,7 +91,7 @@ class Keeper:
                 raise ClientFault(f"the conversation is larger than {self._max_bytes} bytes", Kind.TOO_LARGE)
             found.append(kept)
             step = kept.previous
-        if state_of(found[0]).status in _UNDER_WAY:
+        if state_of(found[0]).status in UNDER_WAY:
             message = f"Previous response with id '{reply_id}' has not ended yet."
             raise ClientFault(message, param="previous_response_id")
         turns = reversed(found)
@@ -125,7 +125,7 @@ def state_of(kept: Kept) -> _State:
 
 
 def is_under_way(kept: Kept) -> bool:
-    return state_of(kept).status in _UNDER_WAY
+    return state_of(kept).status in UNDER_WAY
 
 
 def listed(kept: Sequence[Item], reply_id: str) -> list[dict[str, Any]]:

@@ -23,9 +23,11 @@ class Tasks:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        group, self._group = self._group, None
-        if group is not None:
-            await group.__aexit__(kind, error, trace)
+        try:
+            if self._group is not None:
+                await self._group.__aexit__(kind, error, trace)  # what still runs may begin more
+        finally:
+            self._group = None
 
     def start(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
         """Raises ``RuntimeError`` where the application is not running."""
