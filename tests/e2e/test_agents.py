@@ -15,6 +15,7 @@ from gateway_site import run
 from sdk_types import problems
 from speakers import SPEAKERS, Speaker
 from speakers.anthropic import Anthropic
+from tap import tapped
 
 from millstream.config import Config, ProviderConfig, UpstreamConfig
 from millstream.providers.replay.player import Received
@@ -214,5 +215,49 @@ def test_codexs_patch_tool_with_its_own_grammar_is_used(speaker_type: type[Speak
             [(result_id, result)] = told.results
             assert result_id == call_id
             assert "poem.txt" in result
+
+    run(main(), LIMIT_S)
+
+
+WEBSOCKET = "--config=model_providers.gateway.supports_websockets=true"
+
+
+@on_each_upstream_of_codex
+def test_codex_needs_one_websocket_for_a_loop(speaker_type: type[Speaker], tmp_path: Path) -> None:
+    """It sends its second turn as what is new since the first: the upstream gets all of it."""
+    agent, speaker = Codex(tmp_path), speaker_type()
+
+    async def main() -> None:
+        async with served(speaker, loop(agent.shell(PRINT))) as (gateway, upstream), tapped(gateway.address) as tap:
+            ran = await agent.ask(tap.url, "Print a word.", WEBSOCKET)
+            assert (ran.status, ran.answer, ran.results) == (0, ANSWER, ["MILLSTREAM\n"]), ran.complaints
+            assert [b"upgrade: websocket" in said.lower() for said in tap.said] == [True]
+            assert len(upstream.received) == 2
+            assert [problems_of(speaker, received) for received in upstream.received] == [[], []]
+            second = json.loads(upstream.received[1].body)
+            assert agent.opening in system_of(speaker.name, second)
+            [(call_id, *made)] = speaker.told(second).calls
+            [(result_id, printed)] = speaker.told(second).results
+            assert tuple(made) == agent.shell(PRINT)
+            assert result_id == call_id
+            assert "MILLSTREAM" in printed
+
+    run(main(), LIMIT_S)
+
+
+@on_each_upstream_of_codex
+def test_an_answer_that_breaks_off_on_codexs_websocket_is_asked_for_anew(
+    speaker_type: type[Speaker], tmp_path: Path
+) -> None:
+    agent, speaker = Codex(tmp_path), speaker_type()
+    broken = {"kind": "close", "after": 9, "times": 1}
+
+    async def main() -> None:
+        scenario = loop(agent.shell(PRINT), ending=broken)
+        async with served(speaker, scenario) as (gateway, upstream), tapped(gateway.address) as tap:
+            ran = await agent.ask(tap.url, "Print a word.", WEBSOCKET)
+            assert (ran.status, ran.answer) == (0, ANSWER), ran.complaints
+            assert [received.faults for received in upstream.received] == [(), ("close",), ()]
+            assert all(b"upgrade: websocket" in said.lower() for said in tap.said)
 
     run(main(), LIMIT_S)
