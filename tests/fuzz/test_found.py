@@ -26,6 +26,14 @@ def test_a_chat_stream_that_is_one_broken_frame_is_a_fault(frame: bytes) -> None
     assert isinstance(events[-1], ev.Fault)
 
 
+def test_a_messages_delta_whose_type_is_in_the_events_name_alone_is_read_by_itself_too() -> None:
+    parser = DIALECTS["anthropic"].parser()
+    parser.feed(b'data: {"type":"message_start","message":{"id":"m"}}\n\n')
+    parser.feed(b'data: {"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}\n\n')
+    frame = b'event: content_block_delta\ndata: {"index":0,"delta":{"type":"text_delta","text":"a"}}\n\n'
+    assert parser.feed(frame) == parser.feed(frame) == [ev.TextDelta(0, "a")]
+
+
 @pytest.mark.parametrize("name", DIALECTS)
 @pytest.mark.parametrize("body", [b'{"model":"\xc6"}', b"\xff", b"", b"[]", b"{", b"[" * 100_000])
 def test_a_body_that_is_no_json_is_the_clients_fault(name: str, body: bytes) -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import copy
 import json
 import math
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import fuzz_seeds
@@ -26,6 +27,7 @@ from millstream.dialects.openai_responses.state import continued, input_items
 from millstream.dialects.openai_responses.websocket import read_message
 from millstream.providers.catalog import provider, rows
 from millstream.registry import dialects
+from millstream.testing.streams import joined
 
 DIALECTS = dialects()
 _NAMES = fuzz_seeds.ALL
@@ -226,16 +228,26 @@ def cut(data: bytes, size: int) -> Iterator[bytes]:
 
 
 def check_stream(dialect: Dialect, data: bytes, size: int) -> None:
+    """However it is cut, and above all if each frame comes by itself, as most do, it is read alike."""
+    events = _events(dialect, cut(data, size))
+    check_events(events, len(data))
+    by_frame = (frame for frame in _FRAMES.split(data) if frame)
+    assert joined(_events(dialect, by_frame)) == joined(events)
+
+
+_FRAMES = re.compile(rb"(?<=\n\n)|(?<=\r\n\r\n)")
+
+
+def _events(dialect: Dialect, pieces: Iterable[bytes]) -> list[ev.Event]:
     parser = dialect.parser()
     events: list[ev.Event] = []
     try:
-        for piece in cut(data, size):
+        for piece in pieces:
             events += parser.feed(piece)
-            assert parser.pending <= len(data)
         events += parser.finish()
     except UpstreamFault as fault:
         events.append(ev.Fault.of(fault))
-    check_events(events, len(data))
+    return events
 
 
 def check_events(events: list[ev.Event], size: int) -> None:

@@ -69,7 +69,10 @@ class AnthropicParser:
         """``data`` was one frame and gave ``event`` alone: if that was a piece of text, others like it will follow."""
         if not isinstance(event, ev.TextDelta | ev.ReasoningDelta):
             return
-        said = _DECODE(payload)
+        try:
+            said = _DECODE(payload)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return  # read in another way (``_rare``)
         block = self._message.blocks.get(said.index) if isinstance(said, BlockDelta) else None
         if not isinstance(said, BlockDelta) or block is None:
             return
