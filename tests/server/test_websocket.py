@@ -1,0 +1,522 @@
+"""The Responses API on a WebSocket: many turns on one connection, whatever API the upstream speaks."""
+
+import asyncio
+import contextlib
+import json
+import logging
+import socket
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import msgspec
+import pytest
+from gateway_site import Site, run
+from openai import AsyncOpenAI
+from raw_client import RawClient
+from raw_upstream import JSON, Call
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from wires import ChatWire
+
+from millstream.config import ResponsesConfig, ServerConfig
+from millstream.testing.gateway import GatewayThread
+
+UPSTREAM = ChatWire()
+MODEL = "openai_chat-up/m"
+NATIVE = "openai_responses-up/m"
+
+
+@contextlib.asynccontextmanager
+async def socket_to(
+    gateway: GatewayThread, path: str = "/v1/responses", **options: Any
+) -> AsyncIterator[ClientConnection]:
+    url = f"{gateway.url.replace('http', 'ws', 1)}{path}"
+    async with connect(url, proxy=None, **options) as found:
+        yield found
+
+
+async def ask(connection: ClientConnection, **fields: Any) -> None:
+    await connection.send(json.dumps({"type": "response.create", "model": MODEL, "store": False, **fields}))
+
+
+async def hear(connection: ClientConnection, ends: tuple[str, ...] = ("response.completed", "response.failed")) -> Any:
+    """The events of one answer, to its last."""
+    events: list[Any] = []
+    while not events or events[-1]["type"] not in (*ends, "error"):
+        events.append(json.loads(await connection.recv()))
+    return events
+
+
+async def answer_to(connection: ClientConnection, **fields: Any) -> Any:
+    """The final response object."""
+    await ask(connection, **fields)
+    last = (await hear(connection))[-1]
+    assert last["type"] == "response.completed", last
+    return last["response"]
+
+
+def text_of(response: Mapping[str, Any]) -> str:
+    text: str = response["output"][-1]["content"][0]["text"]
+    return text
+
+
+async def says(call: Call) -> None:
+    """Says how many messages it was given, and the last of them."""
+    messages = json.loads(call.body)["messages"]
+    last = messages[-1]["content"]
+    await call.stream(*UPSTREAM.answer(f"{len(messages)}: {last if isinstance(last, str) else last[0]['text']}"))
+
+
+@pytest.mark.parametrize("path", ["/v1/responses", "/responses?beta=true"])
+def test_a_turn_needs_only_what_is_new_though_nothing_is_stored(site: Site, path: str) -> None:
+    async def main() -> None:
+        async with site.upstream(says), socket_to(site.gateway(), path) as connection:
+            await ask(connection, input="a", instructions="be brief")
+            events = await hear(connection)
+            assert [event["sequence_number"] for event in events] == list(range(len(events)))
+            assert [event["type"] for event in events[:3]] == [
+                "response.created",
+                "response.in_progress",
+                "response.output_item.added",
+            ]
+            first = events[-1]["response"]
+            assert (text_of(first), first["store"]) == ("2: a", False)
+            second = await answer_to(connection, input="b", previous_response_id=first["id"])
+            assert (text_of(second), second["previous_response_id"]) == ("3: b", first["id"])
+            fork = await answer_to(connection, input="c", previous_response_id=first["id"])
+            assert text_of(fork) == "3: c"
+            third = await answer_to(connection, input="d", previous_response_id=second["id"])
+            assert text_of(third) == "5: d"
+
+    run(main())
+
+
+def test_a_prewarmed_conversation_is_gone_on_from_and_asks_no_model(site: Site) -> None:
+    """As Codex begins: everything it knows first, then the turn with the rest."""
+
+    async def main() -> None:
+        async with site.upstream(says) as upstream, socket_to(site.gateway()) as connection:
+            early = [{"role": "developer", "content": "Be brief."}, {"role": "user", "content": "a"}]
+            await ask(connection, input=early, generate=False)
+            events = await hear(connection)
+            assert [event["type"] for event in events] == [
+                "response.created",
+                "response.in_progress",
+                "response.completed",
+            ]
+            warm = events[-1]["response"]
+            assert warm["output"] == []
+            assert upstream.calls == []
+            turn = await answer_to(
+                connection, input=[{"role": "user", "content": "b"}], previous_response_id=warm["id"]
+            )
+            told = json.loads(upstream.calls[0].body)["messages"]
+            assert told[0]["content"] == "Be brief."
+            assert text_of(turn).endswith("b")
+            unknown = {"model": "nobody/knows", "generate": False, "input": "a"}
+            await ask(connection, **unknown)
+            assert (await hear(connection))[-1]["status"] == 404
+
+    run(main())
+
+
+def test_an_upstream_of_the_same_api_is_told_the_whole_and_its_events_come_untouched(site: Site) -> None:
+    def event(kind: str, **fields: Any) -> bytes:
+        return b"event: %b\ndata: %b\n\n" % (kind.encode(), json.dumps({"type": kind, **fields}).encode())
+
+    async def native(call: Call) -> None:
+        told = json.loads(call.body)
+        assert told["stream"] is True
+        assert "previous_response_id" not in told
+        number = len(told["input"])
+        said = [{"type": "message", "id": f"msg_{number}", "role": "assistant", "status": "completed", "content": []}]
+        response = {"id": f"resp_{number}", "object": "response", "model": "m", "output": [], "status": "in_progress"}
+        await call.stream(
+            event("response.created", sequence_number=0, response=response),
+            event("response.never.heard.of", sequence_number=1, odd={"a": [1]}),
+            event("response.output_item.added", sequence_number=2, output_index=0, item=said[0]),
+            event("response.output_item.done", sequence_number=3, output_index=0, item=said[0]),
+            event(
+                "response.completed", sequence_number=4, response={**response, "output": said, "status": "completed"}
+            ),
+        )
+
+    async def main() -> None:
+        async with site.upstream(native) as upstream, socket_to(site.gateway()) as connection:
+            await ask(connection, model=NATIVE, input=[{"role": "user", "content": "a"}], stream_id="s")
+            events = await hear(connection)
+            assert events[1] == {
+                "stream_id": "s",
+                "type": "response.never.heard.of",
+                "sequence_number": 1,
+                "odd": {"a": [1]},
+            }
+            assert events[-1]["response"]["id"] == "resp_1"
+            new = [{"role": "user", "content": "b"}]
+            second = await answer_to(connection, model=NATIVE, input=new, previous_response_id="resp_1")
+            assert second["id"] == "resp_3"
+            told = json.loads(upstream.calls[1].body)["input"]
+            assert [item.get("id", item.get("content")) for item in told] == ["a", "msg_1", "b"]
+            # What was only prepared here is ours to tell as well.
+            await ask(connection, model=NATIVE, input=new, generate=False)
+            warm = (await hear(connection))[-1]["response"]["id"]
+            third = await answer_to(connection, model=NATIVE, input=new, previous_response_id=warm)
+            assert third["id"] == "resp_2"
+
+    run(main())
+
+
+def test_what_is_stored_is_found_by_other_connections_and_what_is_not_is_not(site: Site) -> None:
+    async def main() -> None:
+        gateway = site.gateway()
+        async with site.upstream(says), socket_to(gateway) as one, socket_to(gateway) as other:
+            kept = await answer_to(one, input="a", store=True)
+            assert text_of(await answer_to(other, input="b", previous_response_id=kept["id"])) == "3: b"
+            async with AsyncOpenAI(base_url=gateway.url + "/v1", api_key="any") as client:
+                assert (await client.responses.retrieve(kept["id"])).output_text == "1: a"
+            unkept = await answer_to(one, input="a")
+            await ask(other, input="b", previous_response_id=unkept["id"])
+            (refused,) = await hear(other)
+            assert refused["status"] == 400
+            assert refused["error"] == {
+                "type": "invalid_request_error",
+                "code": "previous_response_not_found",
+                "message": f"Previous response with id '{unkept['id']}' not found.",
+                "param": "previous_response_id",
+            }
+            # The connection lives on.
+            assert text_of(await answer_to(other, input="c")) == "1: c"
+            mixed = await answer_to(one, input="c", previous_response_id=unkept["id"], store=True)
+            assert text_of(await answer_to(other, input="d", previous_response_id=mixed["id"])) == "5: d"
+
+    run(main())
+
+
+def test_requests_of_a_stream_are_answered_in_order_and_streams_side_by_side(site: Site) -> None:
+    async def main() -> None:
+        go_on = asyncio.Event()
+
+        async def answer(call: Call) -> None:
+            if "first" in json.loads(call.body)["messages"][-1]["content"]:
+                await go_on.wait()
+            await says(call)
+
+        async with site.upstream(answer) as upstream, socket_to(site.gateway()) as connection:
+            await ask(connection, input="first of a", stream_id="a")
+            await ask(connection, input="second of a", stream_id="a")
+            await ask(connection, input="b's", stream_id="b")
+            events = await hear(connection)
+            assert {event["stream_id"] for event in events} == {"b"}
+            assert len(upstream.calls) == 2
+            go_on.set()
+            for expected in ("1: first of a", "1: second of a"):
+                events = await hear(connection)
+                assert {event["stream_id"] for event in events} == {"a"}
+                assert text_of(events[-1]["response"]) == expected
+            for number in range(30):
+                await ask(connection, input="x", stream_id=f"s{number}")
+            await ask(connection, input="x", stream_id="one too many")
+            await ask(connection, input="x", stream_id="one_too_many")
+            codes: list[tuple[str, str | None]] = []
+            while len(codes) < 2:
+                event = json.loads(await connection.recv())
+                if event["type"] == "error":
+                    codes.append((event["error"]["code"], event.get("stream_id")))
+            assert codes == [("invalid_stream_id", None), ("websocket_stream_limit_reached", "one_too_many")]
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    "message", ["{", "[]", '{"type":"response.cancel"}', b"\xff", '{"type":"response.create"}'], ids=repr
+)
+def test_what_asks_for_nothing_is_refused_and_harms_nothing(site: Site, message: str | bytes) -> None:
+    async def main() -> None:
+        async with site.upstream(says), socket_to(site.gateway()) as connection:
+            await connection.send(message)
+            (refused,) = await hear(connection)
+            assert (refused["type"], refused["status"]) == ("error", 400)
+            assert text_of(await answer_to(connection, input="a")) == "1: a"
+
+    run(main())
+
+
+def test_a_refusal_of_the_upstream_comes_with_its_status_and_the_time_to_wait(site: Site) -> None:
+    async def refuses(call: Call) -> None:
+        await call.answer(429, UPSTREAM.refusal("rate", "slow down"), {**JSON, "retry-after": "17"})
+
+    async def main() -> None:
+        async with site.upstream(refuses, says), socket_to(site.gateway()) as connection:
+            await ask(connection, input="a", stream_id="s")
+            (refused,) = await hear(connection)
+            assert (refused["status"], refused["stream_id"]) == (429, "s")
+            assert refused["error"]["headers"]["retry-after"] == "17"
+            assert text_of(await answer_to(connection, input="a")) == "1: a"
+
+    run(main())
+
+
+def test_a_reply_that_breaks_off_fails_and_the_connection_lives_on(site: Site) -> None:
+    async def breaks(call: Call) -> None:
+        await call.head()
+        await call.send(UPSTREAM.start() + UPSTREAM.text(0, "Hm", first=True))
+        call.cut()
+
+    async def main() -> None:
+        async with site.upstream(breaks, says), socket_to(site.gateway()) as connection:
+            await ask(connection, input="a")
+            events = await hear(connection, ends=("response.failed",))
+            assert events[-1]["type"] == "error"
+            (failed,) = await hear(connection)
+            assert failed["response"]["status"] == "failed"
+            assert text_of(await answer_to(connection, input="a")) == "1: a"
+
+    run(main())
+
+
+def test_who_may_not_call_may_not_connect(site: Site) -> None:
+    async def main() -> None:
+        settings = msgspec.structs.replace(site.config(), server=ServerConfig(api_key="secret"))
+        with GatewayThread(settings) as gateway:
+            with pytest.raises(InvalidStatus) as refused:
+                async with socket_to(gateway):
+                    pass
+            assert refused.value.response.status_code == 401
+            assert json.loads(refused.value.response.body)["error"]["code"] == "invalid_api_key"
+            async with socket_to(gateway, additional_headers={"authorization": "Bearer secret"}):
+                pass
+        with pytest.raises(InvalidStatus) as refused:
+            async with socket_to(site.gateway(), origin="https://evil.example"):
+                pass
+        assert refused.value.response.status_code == 403
+        async with socket_to(site.gateway(), origin="http://localhost:3000"):
+            pass
+        with pytest.raises(InvalidStatus) as refused:
+            async with socket_to(site.gateway(), additional_headers={"host": "evil.example"}):
+                pass
+        assert refused.value.response.status_code in (400, 403)
+
+    run(main())
+
+
+def test_a_client_that_leaves_takes_its_upstream_with_it(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "millstream")
+
+    async def main() -> None:
+        gone: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+
+        async def silent(call: Call) -> None:
+            await call.head()
+            await call.send(UPSTREAM.start() + UPSTREAM.text(0, "Hm", first=True))
+            gone.set_result(await call.gone())
+
+        gateway = site.gateway()
+        async with site.upstream(silent):
+            async with socket_to(gateway) as connection:
+                await ask(connection, input="a")
+                while json.loads(await connection.recv())["type"] != "response.output_text.delta":
+                    pass
+                connection.transport.abort()
+            await gone
+            async with RawClient(gateway.address) as other:
+                while gateway.open_streams:
+                    await other.ask("GET", "/health")
+
+    run(main())
+    (line,) = [record.line for record in caplog.records if hasattr(record, "line")]
+    assert (line.status, line.end, line.client, line.upstream) == (499, "cancelled", "openai_responses", MODEL)
+
+
+def test_a_reader_that_pauses_pauses_its_upstream_and_is_given_up_in_the_end(site: Site) -> None:
+    async def main() -> None:
+        gone: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        paused = asyncio.Event()
+
+        async def endless(call: Call) -> None:
+            await call.head()
+            await call.send(UPSTREAM.start() + UPSTREAM.text(0, "x", first=True))
+            leaving = asyncio.ensure_future(call.gone())
+            batch = UPSTREAM.text(0, "x" * 1000) * 100
+            with contextlib.suppress(ConnectionError):
+                while not leaving.done():
+                    try:
+                        async with asyncio.timeout(0.3):
+                            await call.send(batch)
+                    except TimeoutError:
+                        paused.set()
+            gone.set_result(await leaving)
+
+        async with site.upstream(endless):
+            sock = socket.socket()
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32 * 1024)
+            gateway = site.gateway(send_timeout=1.0)
+            sock.connect(gateway.address)
+            async with socket_to(gateway, sock=sock, max_queue=1, compression=None) as connection:
+                await ask(connection, input="a")
+                await paused.wait()
+                await gone
+                with pytest.raises(ConnectionClosed):
+                    while True:
+                        await connection.recv()
+
+    run(main())
+
+
+def test_silence_is_filled_once_the_reply_has_begun(site: Site) -> None:
+    async def main() -> None:
+        go_on = asyncio.Event()
+
+        async def slow(call: Call) -> None:
+            await call.head()
+            await call.send(UPSTREAM.start() + UPSTREAM.text(0, "Hm", first=True))
+            await go_on.wait()
+            await call.send(UPSTREAM.close(0) + UPSTREAM.end())
+            await call.end()
+
+        async with site.upstream(slow), socket_to(site.gateway(heartbeat=0.1)) as connection:
+            await ask(connection, input="a")
+            kinds: list[str] = []
+            while kinds.count("response.in_progress") < 3:
+                kinds.append(json.loads(await connection.recv())["type"])
+            go_on.set()
+            assert text_of((await hear(connection))[-1]["response"]) == "Hm"
+
+    run(main())
+
+
+def test_a_message_too_large_ends_the_connection_with_a_reason(site: Site) -> None:
+    async def main() -> None:
+        async with socket_to(site.gateway(max_body=2000), compression=None) as connection:
+            await ask(connection, input="x" * 3000)
+            with pytest.raises(ConnectionClosed) as closed:
+                await connection.recv()
+            assert closed.value.rcvd is not None
+            assert closed.value.rcvd.code == 1009
+
+    run(main())
+
+
+def test_a_conversation_too_large_is_refused(site: Site) -> None:
+    async def main() -> None:
+        async with site.upstream(says), socket_to(site.gateway(max_body=2000)) as connection:
+            first = await answer_to(connection, input="x" * 1200)
+            await ask(connection, input="y" * 1200, previous_response_id=first["id"])
+            (refused,) = await hear(connection)
+            assert refused["status"] == 413
+
+    run(main())
+
+
+def test_a_connection_ends_after_its_time_but_not_within_an_answer(site: Site) -> None:
+    async def main() -> None:
+        settings = msgspec.structs.replace(site.config(), responses=ResponsesConfig(connection_limit=0.2))
+        go_on = asyncio.Event()
+
+        async def slow(call: Call) -> None:
+            await go_on.wait()
+            await says(call)
+
+        with GatewayThread(settings) as gateway:
+            async with site.upstream(slow), socket_to(gateway) as connection:
+                await ask(connection, input="a")
+                while True:
+                    await ask(connection, input="b", stream_id="late")
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(0.1):
+                            refused = json.loads(await connection.recv())
+                            break
+                assert refused["error"]["code"] == "websocket_connection_limit_reached"
+                go_on.set()
+                texts = []
+                with pytest.raises(ConnectionClosed) as closed:
+                    while True:
+                        event = json.loads(await connection.recv())
+                        if event["type"] == "response.completed":
+                            texts.append(text_of(event["response"]))
+                assert "1: a" in texts
+                assert event["error"]["code"] == "websocket_connection_limit_reached"
+                assert event["status"] == 400
+                assert closed.value.rcvd is not None
+                assert closed.value.rcvd.code == 1000
+
+    run(main())
+
+
+@pytest.mark.parametrize("drain", [30.0, 0.1], ids=["within-the-drain", "beyond-it"])
+def test_an_answer_under_way_gets_the_drain_when_the_gateway_stops(site: Site, drain: float) -> None:
+    async def main() -> None:
+        begun, go_on = asyncio.Event(), asyncio.Event()
+
+        async def slow(call: Call) -> None:
+            await call.head()
+            await call.send(UPSTREAM.start() + UPSTREAM.text(0, "Still", first=True))
+            begun.set()
+            await go_on.wait()
+            await call.send(UPSTREAM.text(0, " here") + UPSTREAM.close(0) + UPSTREAM.end())
+            await call.end()
+
+        settings = msgspec.structs.replace(site.config(), server=ServerConfig(drain=drain))
+        async with site.upstream(slow):
+            with GatewayThread(settings) as gateway:
+                async with socket_to(gateway) as connection, socket_to(gateway) as idle:
+                    await ask(connection, input="a")
+                    await begun.wait()
+                    while json.loads(await connection.recv())["type"] != "response.output_text.delta":
+                        pass
+                    gateway.stop()
+                    with pytest.raises(ConnectionClosed):
+                        await idle.recv()
+                    await ask(connection, input="b")
+                    (refused,) = await hear(connection)
+                    assert refused["status"] == 503
+                    if drain > 1:
+                        go_on.set()
+                        assert text_of((await hear(connection))[-1]["response"]) == "Still here"
+                    else:
+                        (said,) = await hear(connection)
+                        assert "shutting down" in said["error"]["message"]
+                        assert (await hear(connection))[-1]["response"]["status"] == "failed"
+                    with pytest.raises(ConnectionClosed):
+                        await connection.recv()
+                    await asyncio.to_thread(gateway.join)
+
+    run(main())
+
+
+def test_each_turn_has_its_line_in_the_log(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "millstream")
+
+    async def main() -> None:
+        gateway = site.gateway()
+        async with site.upstream(says), socket_to(gateway) as connection:
+            await answer_to(connection, input="a")
+            await ask(connection, input="a", previous_response_id="resp_nobodys")
+            await hear(connection)
+            async with RawClient(gateway.address) as other:
+                while gateway.open_streams:
+                    await other.ask("GET", "/health")
+
+    run(main())
+    good, bad = (record.line for record in caplog.records if hasattr(record, "line"))
+    assert (good.status, good.end, good.upstream, good.output_tokens) == (200, "finished", MODEL, 5)
+    assert good.first_content_ms is not None
+    assert (bad.status, bad.end) == (400, "failed")
+    assert "resp_nobodys" in bad.error
+
+
+def test_openais_own_client_is_content(site: Site) -> None:
+    async def main() -> None:
+        gateway = site.gateway()
+        client = AsyncOpenAI(base_url=gateway.url + "/v1", api_key="any")
+        async with site.upstream(says), client, client.responses.connect() as connection:
+            previous: dict[str, Any] = {}
+            for expected in ("1: a", "3: a", "5: a"):
+                await connection.response.create(model=MODEL, input="a", store=False, **previous)
+                event: Any = None
+                while event is None or event.type != "response.completed":
+                    event = await connection.recv()
+                    assert event.type != "error"
+                assert event.response.output_text == expected
+                previous = {"previous_response_id": event.response.id}
+
+    run(main())
