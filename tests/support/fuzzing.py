@@ -231,8 +231,10 @@ def check_stream(dialect: Dialect, data: bytes, size: int) -> None:
     """However it is cut, and above all if each frame comes by itself, as most do, it is read alike."""
     events = _events(dialect, cut(data, size))
     check_events(events, len(data))
-    by_frame = (frame for frame in _FRAMES.split(data) if frame)
-    assert joined(_events(dialect, by_frame)) == joined(events)
+    by_frame = _events(dialect, (frame for frame in _FRAMES.split(data) if frame))
+    # Gemini's errors come as bare JSON between frames, and what is bare but no error may be noticed now or later.
+    noticed = dialect.name == "gemini" and any(isinstance(found[-1], ev.Fault) for found in (events, by_frame))
+    assert noticed or joined(by_frame) == joined(events)
 
 
 _FRAMES = re.compile(rb"(?<=\n\n)|(?<=\r\n\r\n)")
