@@ -6,13 +6,14 @@ PIP_VERSION := pip==26.3
 INSTALL := $(BIN)/python -m pip install -qq --constraint constraints.txt --build-constraint constraints.txt
 PYTEST := $(BIN)/python -m pytest
 AGENTS := tests/e2e/node_modules/.package-lock.json
+SDKS := tests/matrix/node_modules/.package-lock.json
 JUDGES := build/judges
 
 export PYTHON
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint judges bench lock clean
+.PHONY: help run test check lint matrix judges bench lock clean
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -21,7 +22,7 @@ help: ## What can be made
 run: $(VENV)/.stamp-run ## Install into .venv and start the gateway with its embedded model
 	@$(BIN)/millstream serve --unknown-model default $(ARGS)
 
-test: $(VENV)/.stamp-test $(AGENTS) lint ## Everything: format, types, imports, the whole suite with coverage
+test: $(VENV)/.stamp-test $(AGENTS) $(SDKS) lint ## Everything: format, types, imports, the whole suite with coverage
 	$(PYTEST) --cov --cov-report=term:skip-covered $(ARGS)
 
 check: $(VENV)/.stamp-test lint ## The quick gate: format, types, imports, unit tests
@@ -32,6 +33,9 @@ lint: $(VENV)/.stamp-test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+matrix: $(VENV)/.stamp-test $(SDKS) ## What each SDK reads of each recording, as a table (ARGS="--only gemini/")
+	@PYTHONPATH=tests/support $(BIN)/python tests/matrix/report.py $(ARGS)
 
 judges: $(VENV)/.stamp-run $(JUDGES)/.stamp ## Let independent programs judge the gateway (ARGS="--only faults")
 	@$(BIN)/python -m judges.run $(ARGS)
@@ -44,7 +48,7 @@ lock: ## Resolve all dependencies anew and write constraints.txt
 	scripts/lock
 
 clean: ## Remove what the other targets made here
-	rm -rf $(VENV) bench/build tests/e2e/node_modules build dist .coverage* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) bench/build tests/e2e/node_modules tests/matrix/node_modules build dist .coverage* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.stamp-venv: scripts/make-venv Makefile
@@ -75,4 +79,11 @@ $(AGENTS): tests/e2e/package-lock.json
 	    echo "installing coding agents for the tests …"; cd tests/e2e && npm ci --loglevel=error; \
 	else \
 	    echo "npm is not installed: tests with coding agents will be skipped"; \
+	fi
+
+$(SDKS): tests/matrix/package-lock.json
+	@if command -v npm >/dev/null 2>&1; then \
+	    echo "installing the TypeScript SDKs for the tests …"; cd tests/matrix && npm ci --loglevel=error; \
+	else \
+	    echo "npm is not installed: what the TypeScript SDKs read will not be tested"; \
 	fi

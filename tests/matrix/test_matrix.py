@@ -10,14 +10,11 @@ from typing import Any
 
 import matrix
 import pytest
-from matrix import DIALECTS, judge, judge_cuts, places, recording
+from matrix import DIALECTS, judge, judge_cuts, recording
 from node_readers import NodeReaders, missing
-from readers import Reader, node_names, node_reader, python_readers
+from readers import Reader, node_readers_of, python_readers
 
 from millstream.testing.streams import bytewise, parse, randomly
-
-PYTHON = {reader.name: reader for reader in python_readers()}
-NODE = [name for name, _ in node_names()]
 
 
 def recordings() -> Iterable[Any]:
@@ -27,31 +24,30 @@ def recordings() -> Iterable[Any]:
 
 
 @pytest.fixture(scope="module")
-def process() -> Generator[NodeReaders]:
+def in_typescript() -> Generator[list[Reader]]:
     if lacking := missing():
         pytest.skip(lacking)
-    found = NodeReaders()
-    yield found
-    found.close()
+    process = NodeReaders()
+    yield node_readers_of(process)
+    process.close()
 
 
-@pytest.fixture
-def reader(request: pytest.FixtureRequest) -> Reader:
-    name: str = request.param
-    return PYTHON.get(name) or node_reader(request.getfixturevalue("process"), name)
+@pytest.fixture(params=["python", "typescript"])
+def readers(request: pytest.FixtureRequest) -> list[Reader]:
+    """The SDKs of one language in turn."""
+    if request.param == "python":
+        return python_readers()
+    found: list[Reader] = request.getfixturevalue("in_typescript")
+    return found
 
 
-every_reader = pytest.mark.parametrize("reader", [*PYTHON, *NODE], indirect=True)
 every_recording = pytest.mark.parametrize(("name", "upstream"), recordings())
 
 
-@every_reader
 @every_recording
-def test_a_clients_own_sdk_reads_what_the_recording_says(name: str, upstream: str, reader: Reader) -> None:
-    # The SDKs in Python take thirty milliseconds to begin with, and part bytes into lines with one library.
-    ways = ["whole"] if reader.name in PYTHON else None
-    unexplained = [found for found in judge(recording(name, upstream), reader, ways) if found.reason is None]
-    assert not unexplained
+def test_every_sdk_reads_what_the_recording_says(name: str, upstream: str, readers: list[Reader]) -> None:
+    found = [deviation for reader in readers for deviation in judge(recording(name, upstream), reader)]
+    assert not [deviation for deviation in found if deviation.reason is None]
 
 
 @every_recording
@@ -63,11 +59,7 @@ def test_however_a_recording_is_split_its_events_are_the_same(name: str, upstrea
         assert parse(DIALECTS[upstream], randomly(stream, seed)) == events
 
 
-@every_reader
 @every_recording
-def test_a_stream_cut_off_anywhere_never_ends_politely_with_less(name: str, upstream: str, reader: Reader) -> None:
-    found = recording(name, upstream)
-    prefixes = places(found.stream, len(name))
-    if reader.name in PYTHON:
-        prefixes = [*prefixes[-2:], *prefixes[: len(prefixes) // 2][-1:]]
-    assert not [cut for cut in judge_cuts(found, reader, prefixes) if cut.reason is None]
+def test_every_sdk_tells_of_an_answer_that_was_cut_off(name: str, upstream: str, readers: list[Reader]) -> None:
+    found = [deviation for reader in readers for deviation in judge_cuts(recording(name, upstream), reader)]
+    assert not [deviation for deviation in found if deviation.reason is None]

@@ -25,7 +25,7 @@ from millstream.core.errors import UpstreamFault
 from millstream.core.messages import Request
 from millstream.dialects.base import ReplyContext
 from millstream.registry import dialects
-from millstream.testing.streams import frame_prefixes
+from millstream.testing.streams import frame_prefixes, joined
 
 CORPUS = Path(os.environ.get("MILLSTREAM_CORPUS") or Path(__file__).parents[2] / "../shared/corpus").resolve()
 DIALECTS = dialects()
@@ -44,8 +44,11 @@ NEAREST = {
 }
 """Canonical reasons that a reader has no word for are told as one of these."""
 
-BYTEWISE_UP_TO = 8_000
+BYTEWISE_UP_TO = 5_000
 """Bytes of a reply that is also read byte by byte: an SDK takes about ten microseconds for each."""
+
+CUT_EVERYWHERE_UP_TO = 8
+"""Frames of a recording."""
 
 
 class Deviation(NamedTuple):
@@ -59,7 +62,7 @@ class Deviation(NamedTuple):
     reason: str | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Recording:
     """``expected`` is what the oracle read, None for an error. ``events`` end in a ``Fault`` if it is not whole."""
 
@@ -117,33 +120,31 @@ def rendered(events: Iterable[ev.Event], client: str) -> bytes:
 
 
 @functools.lru_cache(maxsize=16)
-def _reply(name: str, upstream: str, client: str) -> bytes:
-    return rendered(recording(name, upstream).events, client)
+def _reply(found: Recording, client: str) -> bytes:
+    return rendered(found.events, client)
 
 
-def splits(size: int, seed: int) -> Iterator[Split]:
+def splits(size: int) -> Iterator[Split]:
     """Ways in which a reply of ``size`` bytes may arrive."""
     yield "whole"
-    chance = random.Random(seed)  # reproducible, not secret
+    chance = random.Random(size)  # reproducible, not secret
     yield sorted({chance.randrange(1, size) for _ in range(40)})
     if size <= BYTEWISE_UP_TO:
         yield "bytewise"
 
 
-def judge(found: Recording, reader: Reader, ways: Iterable[Split] | None = None) -> list[Deviation]:
+def judge(found: Recording, reader: Reader) -> list[Deviation]:
     """What ``reader`` made of the whole recording, compared with what it says; also explanations that do not hold.
 
     Raises ``AssertionError`` if the reading depends on how the reply was parted.
     """
     if not found.whole or found.expected is None:
-        # What is no whole answer is read by ``judge_cuts``; here its being so must be known.
-        known = found.expected is None or found.name in NOT_WHOLE
-        fault = isinstance(found.events[-1], ev.Fault)
-        if known and fault:
+        # How it is told is for ``judge_cuts``; here it must be known that it is no whole answer.
+        if not found.whole and (found.expected is None or found.name in NOT_WHOLE):
             return []
         return [Deviation(found.name, reader.name, "error", found.expected, found.events[-1], None)]
-    body = _reply(found.name, found.upstream, reader.client)
-    readings = [_reading(found, reader, body, way) for way in ways or splits(len(body), len(found.name))]
+    body = _reply(found, reader.client)
+    readings = [_reading(found, reader, body, way) for way in splits(len(body))]
     assert all(reading == readings[0] for reading in readings), "the reading depends on how the reply is parted"
     return _compared(found, reader, readings[0])
 
@@ -189,42 +190,42 @@ def why(name: str, reader: Reader, field: str, read: object = "") -> str | None:
     return NEVER_TOLD.get((reader.name, field)) if not read else None
 
 
-def places(stream: bytes, seed: int) -> list[bytes]:
-    """``stream`` cut off: everywhere if it is short, else at its last frames, in the middle and at random.
-
-    The parsers alone are cut off everywhere in ``tests/dialects``; an SDK takes milliseconds for each.
+@functools.lru_cache(maxsize=4)
+def _cuts(found: Recording) -> list[list[ev.Event]]:
+    """The events of the recording cut off: everywhere if it is short, else at its last frames, in the middle and at
+    random. The parsers alone are cut off everywhere in ``tests/dialects``; an SDK takes milliseconds for each, most of
+    them for the number of deltas, which are therefore joined here.
     """
-    prefixes = list(frame_prefixes(stream))
-    if len(prefixes) <= 8:
-        return prefixes
-    chance = random.Random(seed)  # reproducible, not secret
-    chosen = {*range(len(prefixes) - 3, len(prefixes)), len(prefixes) // 2, 0}
-    chosen |= {chance.randrange(len(prefixes)) for _ in range(2)}
-    return [prefixes[number] for number in sorted(chosen)]
+    prefixes = list(frame_prefixes(found.stream))
+    chosen = set(range(len(prefixes)))
+    if len(prefixes) > CUT_EVERYWHERE_UP_TO:
+        chance = random.Random(found.name)  # reproducible, not secret
+        last = len(prefixes) - 1
+        chosen = {0, last // 2, last - 1, last, chance.randrange(last)}
+    cuts = [joined(parsed(found.upstream, prefixes[number])) for number in sorted(chosen)]
+    return cuts if found.whole else [*cuts, joined(found.events)]
 
 
-def judge_cuts(found: Recording, reader: Reader, prefixes: Iterable[bytes]) -> list[Deviation]:
-    """An answer that was cut off, or failed by itself, must be told as an error, or hold all that the whole one does."""
+@functools.lru_cache(maxsize=64)
+def _cut_reply(found: Recording, number: int, client: str) -> bytes:
+    return rendered(_cuts(found)[number], client)
+
+
+def judge_cuts(found: Recording, reader: Reader) -> list[Deviation]:
+    """An answer that was cut off, or failed by itself, must be told as an error, or hold all that the whole one has."""
     if found.name in EVERY_CHUNK_IS_THE_LAST:
         return []
     deviations: list[Deviation] = []
-    complete = _reading(found, reader, _reply(found.name, found.upstream, reader.client), "whole")
-    if not found.whole and isinstance(complete, Seen):
-        deviations.append(_polite(found, reader, complete))
-    for prefix in prefixes:
-        events = parsed(found.upstream, prefix)
-        cut = _reading(found, reader, rendered(events, reader.client), "whole")
+    for number, events in enumerate(_cuts(found)):
+        cut = _reading(found, reader, _cut_reply(found, number, reader.client), "whole")
         if isinstance(events[-1], ev.Fault):
             polite = isinstance(cut, Seen)
         else:
-            polite = not _same(cut, complete)
+            polite = not _same(cut, _reading(found, reader, _reply(found, reader.client), "whole"))
         if polite:
-            deviations.append(_polite(found, reader, cut))
+            reason = why(found.name, reader, "cut")
+            deviations.append(Deviation(found.name, reader.name, "cut", "an error", cut, reason))
     return deviations
-
-
-def _polite(found: Recording, reader: Reader, cut: Seen | str) -> Deviation:
-    return Deviation(found.name, reader.name, "cut", "an error", cut, why(found.name, reader, "cut"))
 
 
 def _same(cut: Seen | str, complete: Seen | str) -> bool:

@@ -1,4 +1,4 @@
-"""What may differ in the matrix, and why. A deviation that is not here fails, and so does an entry that no longer holds."""
+"""What may differ in the matrix, and why. What differs and is not here fails, and so does what no longer differs."""
 
 from __future__ import annotations
 

@@ -52,13 +52,11 @@ def python_readers() -> list[Reader]:
     ]
 
 
-def node_names() -> list[tuple[str, str]]:
-    """Name and client dialect of each TypeScript reader, whether or not it can run here."""
-    return list(node_readers.READERS.items())
+def node_readers_of(process: NodeReaders) -> list[Reader]:
+    return [_of_node(process, name, client) for name, client in node_readers.READERS.items()]
 
 
-def node_reader(process: NodeReaders, name: str) -> Reader:
-    client = node_readers.READERS[name]
+def _of_node(process: NodeReaders, name: str, client: str) -> Reader:
     # The AI SDK has one set of words for all providers.
     stops = _OPENAI_STOPS if name.startswith("@ai-sdk/") else _STOPS[client]
 

@@ -5,6 +5,7 @@ Each is given the pieces the bytes arrive in, and raises what the SDK raises.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -33,18 +34,28 @@ class AnswerFailedError(Exception):
     """The answer itself says that it failed, which the SDK leaves to its user to look at."""
 
 
-def _http(pieces: Sequence[bytes]) -> httpx2.Client:
-    def answer(_: httpx2.Request) -> httpx2.Response:
-        return httpx2.Response(200, headers={"content-type": "text/event-stream"}, content=iter(pieces))
+class _Answer:
+    """The server: it says ``pieces``, whatever it is asked."""
 
-    return httpx2.Client(transport=httpx2.MockTransport(answer))
+    def __init__(self, pieces: Sequence[bytes] = ()) -> None:
+        self.pieces = pieces
+
+    def __call__(self, _: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(200, headers={"content-type": "text/event-stream"}, content=iter(self.pieces))
+
+    def http(self) -> httpx2.Client:
+        return httpx2.Client(transport=httpx2.MockTransport(self))
+
+
+def _http(pieces: Sequence[bytes]) -> httpx2.Client:
+    return _Answer(pieces).http()
 
 
 def read_anthropic(stream: Sequence[bytes]) -> Seen:
     client = anthropic.Anthropic(api_key="k", base_url="http://x", http_client=_http(stream), max_retries=0)
     with client.messages.stream(model="m", max_tokens=9, messages=[{"role": "user", "content": "hi"}]) as events:
         message = events.get_final_message()
-    seen = Seen(stop=_ANTHROPIC_STOPS[message.stop_reason or ""])
+    seen = Seen(stop=_ANTHROPIC_STOPS.get(message.stop_reason or ""))
     for block in message.content:
         if block.type == "text":
             seen.text += block.text
@@ -70,7 +81,7 @@ def read_openai_chat(stream: Sequence[bytes]) -> Seen:
                 break
         completion = events.current_completion_snapshot
     choice = completion.choices[0]
-    seen = Seen(stop=_CHAT_STOPS[choice.finish_reason], text=(choice.message.content or ""))
+    seen = Seen(stop=_CHAT_STOPS.get(choice.finish_reason), text=(choice.message.content or ""))
     if choice.message.refusal:
         seen.text += choice.message.refusal
     seen.reasoning = (choice.message.model_extra or {}).get("reasoning_content") or ""
@@ -123,9 +134,17 @@ def _response_item(seen: Seen, item: Any) -> None:
         seen.calls.append((item.name, {"input": item.input}))
 
 
+@functools.cache
+def _gemini_client() -> tuple[genai.Client, _Answer]:
+    """One for all readings: it takes a tenth of a second to be made, for certificates it does not need."""
+    answer = _Answer()
+    options = google.HttpOptions(base_url="http://x", httpx_client=answer.http())
+    return genai.Client(api_key="k", http_options=options), answer
+
+
 def read_gemini(stream: Sequence[bytes]) -> Seen:
-    options = google.HttpOptions(base_url="http://x", httpx_client=_http(stream))
-    client = genai.Client(api_key="k", http_options=options)
+    client, answer = _gemini_client()
+    answer.pieces = stream
     seen = Seen()
     for chunk in client.models.generate_content_stream(model="m", contents="hi"):
         usage = chunk.usage_metadata
