@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 from agents import Agent, Claude, Codex, GeminiCLI, system_of
-from gateway_site import run
+from gateway_site import Site, run
+from raw_upstream import Call
 from sdk_types import problems
-from speakers import SPEAKERS, Speaker
+from speakers import SPEAKERS, Asked, Said, Speaker, Thought
 from speakers.anthropic import Anthropic
+from speakers.openai_chat import Chat
 from tap import tapped
 
 from millstream.config import Config, ProviderConfig, UpstreamConfig
@@ -29,6 +31,7 @@ COUNTED = "echo one more run of this command >> runs.txt"
 OF_AN_OLDER_VERSION = {"anthropic": {"temperature", "top_p", "top_k"}}
 """Fields that the version of the API which the gateway names has, and the SDK's types no longer."""
 
+SIGNATURE = "c2lnbmF0dXJl"
 AS_MOST_ARE = {"openai_chat": {"custom_tools": False}}
 """Of those that speak OpenAI's Chat Completions only OpenAI itself knows tools that take text."""
 
@@ -215,6 +218,75 @@ def test_codexs_patch_tool_with_its_own_grammar_is_used(speaker_type: type[Speak
             [(result_id, result)] = told.results
             assert result_id == call_id
             assert "poem.txt" in result
+
+    run(main(), LIMIT_S)
+
+
+@on_each_upstream_of_codex
+def test_codex_runs_a_tool_with_a_model_that_it_does_not_know(speaker_type: type[Speaker], tmp_path: Path) -> None:
+    """It offers other tools then, some of them in a namespace."""
+    agent, speaker = Codex(tmp_path), speaker_type()
+    agent.model = "kimi-k2"
+
+    async def main() -> None:
+        async with served(speaker, loop(agent.shell(PRINT))) as (gateway, upstream):
+            ran = await agent.ask(gateway.url, "Print a word.")
+            assert (ran.status, ran.answer, ran.results) == (0, ANSWER, ["MILLSTREAM\n"]), ran.complaints
+            assert [problems_of(speaker, received) for received in upstream.received] == [[], []]
+            assert b"multi_agent" in upstream.received[0].body
+
+    run(main(), LIMIT_S)
+
+
+@pytest.mark.parametrize("speaker_type", [one for one in SPEAKERS if one.name != GeminiCLI.dialect])
+def test_gemini_clis_choice_of_a_model_is_answered_in_its_schema(speaker_type: type[Speaker], tmp_path: Path) -> None:
+    """It first has a small model judge how hard the task is."""
+    agent, speaker = GeminiCLI(tmp_path), speaker_type()
+    agent.model = "auto"
+    choice = {"complexity_reasoning": "A word is easily printed.", "complexity_score": 10}
+    scenario = loop(agent.shell(PRINT))
+    scenario["replies"].insert(0, {"when": {"format": "json_schema"}, "text": json.dumps(choice)})
+
+    async def main() -> None:
+        async with served(speaker, scenario) as (gateway, upstream):
+            ran = await agent.ask(gateway.url, "Print a word.")
+            assert (ran.status, ran.answer) == (0, ANSWER), ran.complaints
+            assert [problems_of(speaker, received) for received in upstream.received] == [[], [], []]
+            assert b"complexity_score" in upstream.received[0].body
+            assert len(main_requests(upstream)) == 2
+
+    run(main(), LIMIT_S)
+
+
+@pytest.mark.parametrize(
+    ("agent_type", "speaker_type"),
+    [param for param in FOREIGN if param.values[0] is not GeminiCLI and param.values[1] is not Chat],
+)
+def test_the_signature_of_a_thought_comes_back_to_who_gave_it(
+    agent_type: type[Agent], speaker_type: type[Speaker], site: Site, tmp_path: Path
+) -> None:
+    """Gemini CLI keeps no thoughts."""
+    agent, speaker = agent_type(tmp_path), speaker_type()
+    name, arguments = agent.shell(PRINT)
+    asked = Asked("call_1", name, (json.dumps(arguments),))
+    steps = [speaker.saying(Thought("A tool will do.", SIGNATURE), asked), speaker.saying(Said((ANSWER,)))]
+    told = []
+
+    async def answer(call: Call) -> None:
+        body = json.loads(call.body)
+        if body.get("tools"):
+            told.append(speaker.told(body))
+            await steps.pop(0)(call)
+        else:
+            await speaker.saying(Said(("side",)))(call)
+
+    async def main() -> None:
+        async with site.upstream(answer):
+            gateway = site.gateway(unknown_model="default", default_model=speaker.model)
+            ran = await agent.ask(gateway.url, "Print a word.")
+            assert (ran.status, ran.answer) == (0, ANSWER), ran.complaints
+            assert [one.signatures for one in told] == [[], [SIGNATURE]]
+            assert told[1].calls == [("call_1", name, arguments)]
 
     run(main(), LIMIT_S)
 

@@ -38,6 +38,9 @@ class Agent(ABC):
 
     name: str
     dialect: str
+    model: str
+    """What it asks the gateway for."""
+
     opening: str
     """Stands in its system prompt."""
 
@@ -66,6 +69,7 @@ class Agent(ABC):
 class Codex(Agent):
     name = "codex"
     dialect = "openai_responses"
+    model = "gpt-5.5"
     opening = "You are Codex"
 
     def __init__(self, scratch: Path) -> None:
@@ -84,7 +88,7 @@ class Codex(Agent):
 
     async def ask(self, url: str, prompt: str, *arguments: str) -> Outcome:
         told = [f"--config={name}={value}" for name, value in self._settings(url).items()]
-        mode = ["--json", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox", "--model", "gpt-5.5"]
+        mode = ["--json", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox", "--model", self.model]
         environment = {"HOME": str(self.home), "PATH": "/usr/bin:/bin", "GATEWAY_KEY": "any"}
         environment |= {"HTTPS_PROXY": _NOWHERE, "NO_PROXY": "127.0.0.1"}
         command = [str(self._program), "exec", *mode, *told, *arguments, prompt]
@@ -114,6 +118,7 @@ class Codex(Agent):
 class GeminiCLI(Agent):
     name = "gemini-cli"
     dialect = "gemini"
+    model = "gemini-3.8-flash"
     opening = "You are Gemini CLI"
     shows_what_broke_off = True
 
@@ -135,7 +140,7 @@ class GeminiCLI(Agent):
 
     async def ask(self, url: str, prompt: str, *arguments: str) -> Outcome:
         mode = ["--prompt", prompt, "--output-format", "stream-json", "--skip-trust", "--yolo"]
-        command = [str(self._node), str(self._script), *mode, "--model", "gemini-3.8-flash", *arguments]
+        command = [str(self._node), str(self._script), *mode, "--model", self.model, *arguments]
         environment = {
             "HOME": str(self.home),
             "PATH": os.pathsep.join([str(self._node.parent), "/usr/bin", "/bin"]),
@@ -164,6 +169,7 @@ class Claude(Agent):
 
     name = "claude-code"
     dialect = "anthropic"
+    model = "claude-sonnet-5"
     opening = "You are a Claude agent"
 
     def __init__(self, scratch: Path) -> None:
@@ -177,7 +183,7 @@ class Claude(Agent):
         return "Read", {"file_path": str(file)}
 
     async def ask(self, url: str, prompt: str, *arguments: str) -> Outcome:
-        ran = await self._agent.ask(url, prompt, *arguments)
+        ran = await self._agent.ask(url, prompt, "--model", self.model, *arguments)
         retried = [line for line in ran.lines if line.get("subtype") == "api_retry"]
         return Outcome(ran.status, ran.result["result"], ran.tool_results, json.dumps(retried) if retried else "")
 
