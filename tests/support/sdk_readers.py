@@ -106,7 +106,9 @@ def read_openai_responses(stream: Sequence[bytes]) -> Seen:
     with client.responses.stream(model="m", input="hi") as events:
         for event in events:
             last = event
-    response: Response = last.response
+    response: Response | None = getattr(last, "response", None)
+    if response is None:  # as the helper's get_final_response does, which also raises at an incomplete one
+        raise AnswerFailedError("the stream ended before the response did")
     if response.status == "failed":
         raise AnswerFailedError(response.error.message if response.error else "failed without an error")
     seen = Seen(stop="stop")
