@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import random
 import struct
 import zlib
 from collections.abc import Iterable
@@ -144,22 +145,56 @@ PROSE = (
 )
 
 
-@pytest.mark.parametrize(
-    ("text", "least", "most"),
-    [
-        (PROSE, 38, 46),
-        ("def add(a: int, b: int) -> int:\n    return a + b\n", 19, 27),
-        ('{"city":"Ulm","days":[1,2,3],"unit":"celsius"}', 17, 27),
-        ("灯塔看守人每天晚上爬上楼梯。", 10, 16),
-        ("Der Leuchtturmwärter stieg jeden Abend die Treppe hinauf.", 12, 26),
-        ("👩‍🚀🚀", 5, 16),
-        ("314159265358979", 5, 8),
-        ("", 0, 0),
-    ],
-    ids=["prose", "code", "json", "chinese", "german", "emoji", "digits", "nothing"],
-)
-def test_a_text_of_each_kind_counts_about_what_tokenizers_make_of_it(text: str, least: int, most: int) -> None:
-    assert least <= text_tokens(text) <= most
+COUNTED = {
+    "prose": (PROSE, 44),
+    "python": (
+        'def add(a: int, b: int) -> int:\n    """The sum."""\n    return a + b\n\n\nassert add(1, 2) == 3\n',
+        36,
+    ),
+    "typescript": (
+        "export interface Tool {\n  name: string;\n  input_schema: "
+        "Record<string, unknown>;\n  run(args: string[]): Promise<void>;\n}\n",
+        28,
+    ),
+    "json": ('{"type":"tool_use","id":"toolu_01A","name":"get_weather","input":{"city":"Ulm","days":[1,2,3]}}', 35),
+    "log": ("2026-11-21T10:42:11.123Z INFO req=8f3a61c9d2e47b05 status=200 dur=37ms path=/v1/messages\n", 44),
+    "chinese": ("灯塔看守人每天晚上爬上楼梯，点亮灯，并在一本厚重的书里写下天气如何。", 29),
+    "japanese": ("灯台守は毎晩階段を上り、ランプに火をともし、天気について重い本に書き留めた。", 34),
+    "korean": ("등대지기는 매일 저녁 계단을 올라가 등불을 켜고 날씨가 어땠는지 책에 적었다.", 33),
+    "russian": ("Смотритель маяка каждый вечер поднимался по лестнице, зажигал лампу и записывал погоду.", 27),
+    "arabic": ("كان حارس المنارة يصعد الدرج كل مساء ويضيء المصباح ويكتب في كتاب ثقيل حالة الطقس.", 26),
+    "hindi": ("प्रकाशस्तंभ का रखवाला हर शाम सीढ़ियाँ चढ़ता, दीपक जलाता और मौसम के बारे में लिखता था।", 30),
+    "german": (
+        "Der Leuchtturmwärter stieg jeden Abend die Treppe hinauf, zündete die Lampe an "
+        "und schrieb auf, wie das Wetter war.",
+        33,
+    ),
+    "french": (
+        "Le gardien du phare montait chaque soir l'escalier, allumait la lampe et notait "
+        "le temps qu'il avait fait l'été.",
+        31,
+    ),
+    "emoji": ("Great 🎉 work 👩‍🚀🚀 done ✅ and 🔥🔥 more 😀", 19),
+    "base64": (base64.b64encode(random.Random(1).randbytes(300)).decode(), 272),
+    "digits": ("3.14159265358979, 2.71828182845904, 1.41421356237309", 25),
+}
+"""Texts, and how many tokens of OpenAI's ``o200k_base`` each is, the one tokenizer of today's large models that is
+public. Mistral's differs from it by a tenth, but for numbers."""
+
+
+@pytest.mark.parametrize("kind", COUNTED)
+def test_a_text_of_each_kind_counts_about_what_a_tokenizer_makes_of_it(kind: str) -> None:
+    text, tokens = COUNTED[kind]
+    assert tokens <= text_tokens(text) <= 1.5 * tokens
+
+
+def test_nothing_is_no_token() -> None:
+    assert text_tokens("") == 0
+
+
+def test_where_each_digit_is_a_token_numbers_count_for_more() -> None:
+    assert text_tokens("314159", 3) == 2
+    assert text_tokens("314159", 1) == 6
 
 
 def test_random_letters_cost_far_more_than_words() -> None:

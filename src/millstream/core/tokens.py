@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, assert_never
 
 import msgspec
@@ -34,8 +35,19 @@ from millstream.core.messages import (
 )
 from millstream.core.token_families import Family, family_of
 
-_PIECES = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|\d{1,3}|[\r\n]+[ \t]*|[ \t]{2,}|[!-/:-@\[-`{-~]{1,3}|[^\x00-\x7f]")
+Count = Callable[[str], int]
+
+_PIECES = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|\d{1,3}|[\r\n]+[ \t]*|[ \t]{2,}| (?=\d)|[!-/:-@\[-`{-~]{1,3}|[^\x00-\x7f]")
 _LONG_WORDS = re.compile(r"[A-Z]?[a-z]{8,}|[A-Z]{9,}")
+_DIGIT_RUNS = re.compile(r"\d{1,3}")
+_DIGITS = re.compile(r"\d")
+_RUNS = re.compile(r"[A-Za-z0-9+/]{40,}")
+_ACCENTED = re.compile(r"[\u00c0-\u024f]")
+"""Letters of Latin alphabets other than English: their words are rarer, and cut in more places."""
+
+_OTHER_ALPHABETS = re.compile(r"[\u0370-\u0eff]")
+"""Greek, Cyrillic, Hebrew, Arabic, the scripts of India, Thai: two letters per token."""
+
 _ASTRAL = re.compile(r"[^\x00-\uffff]")
 """Emoji and rare scripts: three tokens each."""
 
@@ -43,6 +55,11 @@ _SHORT = 8
 _LETTERS_PER_FURTHER_TOKEN = 6
 _LITTLE = frozenset({None, "none", "minimal", "low"})
 """Efforts of thinking that no template speaks of."""
+
+_DECLARED = frozenset(
+    {"type", "description", "properties", "items", "required", "additionalProperties", "title", "$schema"}
+)
+"""What of a JSON schema a type declaration says shortly or not at all."""
 
 _UNKNOWN_IMAGE = 1600
 _BASE64_PER_TOKEN = {"document": 20, "audio": 120, "video": 200}
@@ -52,15 +69,16 @@ _BASE64_PER_TOKEN = {"document": 20, "audio": 120, "video": 200}
 def estimate(request: Request, model: str | None = None) -> int:
     """Tokens of ``request`` as a prompt of the upstream's ``model``, most likely a little more than it would count."""
     family = family_of(model or request.model)
-    words = sum(_part(part, family) for part in request.system)
-    words += sum(_part(part, family) for message in request.messages for part in message.parts)
-    if request.response_format is not None and request.response_format.schema is not None:
-        words += _json(request.response_format.schema)
+    count: Count = partial(text_tokens, digits=family.digits)
+    parts = [part for message in request.messages for part in message.parts]
     tools = [tool for tool in request.tools if not tool.deferred]
-    words += sum(_tool(tool, family) for tool in tools)
+    words = sum(_part(part, count) for part in (*request.system, *parts))
+    words += sum(_tool(tool, family, count) for tool in tools)
+    if request.response_format is not None and request.response_format.schema is not None:
+        words += _json(request.response_format.schema, count)
     total = math.ceil(words * family.scale) + family.request
     total += family.message * (len(request.messages) + bool(request.system))
-    total += sum(_fixed(part, family) for message in request.messages for part in message.parts)
+    total += sum(_fixed(part, family) for part in parts)
     if tools:
         total += family.tools + family.tool * len(tools)
     thinks = request.reasoning
@@ -69,53 +87,63 @@ def estimate(request: Request, model: str | None = None) -> int:
     return total
 
 
-def text_tokens(text: str) -> int:
-    """Tokens of a plain text for the usual tokenizer."""
+def text_tokens(text: str, digits: int = 3) -> int:
+    """Tokens of a plain text for the usual tokenizer, which takes up to ``digits`` digits at once."""
     total = len(_PIECES.findall(text))
     total += sum(math.ceil((len(word) - _SHORT) / _LETTERS_PER_FURTHER_TOKEN) for word in _LONG_WORDS.findall(text))
-    return total if text.isascii() else total + 2 * len(_ASTRAL.findall(text))
+    total += sum(len(run) // _LETTERS_PER_FURTHER_TOKEN for run in _RUNS.findall(text) if _is_opaque(run))
+    if digits == 1:
+        total += len(_DIGITS.findall(text)) - len(_DIGIT_RUNS.findall(text))
+    if not text.isascii():
+        total += 3 * len(_ACCENTED.findall(text)) + 2 * len(_ASTRAL.findall(text))
+        total -= len(_OTHER_ALPHABETS.findall(text)) // 2
+    return total
 
 
-def _json(value: object) -> int:
-    return text_tokens(msgspec.json.encode(value).decode())
+def _is_opaque(run: str) -> bool:
+    """Base64 and its like."""
+    return not (run.isalpha() or run.isdigit() or run.islower() or run.isupper())
 
 
-def _tool(tool: Tool, family: Family) -> int:
-    described = text_tokens(tool.name) + text_tokens(tool.description or "")
+def _json(value: object, count: Count) -> int:
+    return count(msgspec.json.encode(value).decode())
+
+
+def _tool(tool: Tool, family: Family, count: Count) -> int:
+    described = count(tool.name) + count(tool.description or "")
     if family.declared and tool.parameters is not None:
-        return described + _declared(tool.parameters)
-    return described + _json(tool.parameters or tool.data or {})
+        return described + _declared(tool.parameters, count)
+    return described + _json(tool.parameters or tool.data or {}, count)
 
 
-def _declared(schema: Mapping[str, Any]) -> int:
+def _declared(schema: Mapping[str, Any], count: Count) -> int:
     """``schema`` as a type: ``{ // the description\\n name?: string, … }``."""
-    total = 2 + text_tokens(str(schema.get("description") or ""))
+    total = 2 + count(str(schema.get("description") or ""))
     for name, inner in (schema.get("properties") or {}).items():
-        total += text_tokens(name) + 3 + (_declared(inner) if isinstance(inner, Mapping) else 0)
+        total += count(name) + 3 + (_declared(inner, count) if isinstance(inner, Mapping) else 0)
     items = schema.get("items")
     if isinstance(items, Mapping):
-        total += _declared(items)
-    known = {"type", "description", "properties", "items", "required", "additionalProperties", "title", "$schema"}
-    rest = {name: value for name, value in schema.items() if name not in known}
-    return total + (_json(rest) if rest else 0)
+        total += _declared(items, count)
+    rest = {name: value for name, value in schema.items() if name not in _DECLARED}
+    return total + (_json(rest, count) if rest else 0)
 
 
-def _part(part: Part, family: Family) -> int:
+def _part(part: Part, count: Count) -> int:
     """Words only; what else a part takes is ``_fixed``."""
     match part:
         case TextPart() | RefusalPart() | ReasoningPart():
-            return text_tokens(part.text)
+            return count(part.text)
         case MediaPart():
-            return text_tokens(part.text or "")
+            return count(part.text or "")
         case ToolCallPart():
-            return text_tokens(part.name) + text_tokens(part.arguments)
+            return count(part.name) + count(part.arguments)
         case ToolResultPart():
             content = part.content
-            return text_tokens(content) if isinstance(content, str) else sum(_part(one, family) for one in content)
+            return count(content) if isinstance(content, str) else sum(_part(inner, count) for inner in content)
         case ToolReferencePart():
-            return text_tokens(part.name)
+            return count(part.name)
         case ServerToolResultPart() | UnknownPart():
-            return _json(part.data)
+            return _json(part.data, count)
         case _:
             assert_never(part)
 
