@@ -4,6 +4,7 @@ an answer is under way on it."""
 from __future__ import annotations
 
 from starlette.types import Scope
+from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
 
@@ -34,6 +35,11 @@ class ClientSocket(WebSocketsSansIOProtocol):
         self.leaving = True
         if not self._under_way:
             super().shutdown()
+
+    async def send(self, message: ASGISendEvent) -> None:
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body":
+            self.handshake_complete = True  # there is none to wait for; uvicorn would log that it never came
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)

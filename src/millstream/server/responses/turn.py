@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping
 
 import msgspec
 
 from millstream.core.errors import GatewayBug, MillstreamError
 from millstream.core.events import ChoiceEnd, Finish, MessageStart
-from millstream.core.sse import SSEDecoder
+from millstream.core.sse import Frame, SSEDecoder
 from millstream.dialects.base import ClientCall, Dialect, ReplyContext
 from millstream.dialects.openai_responses.held import HeldResponses
 from millstream.dialects.openai_responses.state import Item
@@ -107,16 +107,16 @@ class SocketTurn:
     async def beat(self) -> None:
         """Fill a silence, if there is something to say in it."""
         if self.started and not self.sending and self._exchange is not None and self._asked and self._asked.held:
-            await self._texts(self._decoder.feed(self._exchange.renderer.keepalive()))
+            await self.write(self._exchange.renderer.keepalive())
 
     async def start(self) -> None:
         self.started = True
 
-    async def write(self, data: bytes) -> None:
-        await self._texts(self._decoder.feed(data))
+    def write(self, data: bytes) -> Awaitable[None]:
+        return _Texts(self, self._decoder.feed(data))
 
     async def end(self) -> None:
-        await self._texts(self._decoder.finish())
+        await self.send(self._decoder.finish())
 
     async def _answer(self) -> None:
         call = ClientCall(self._create.body, self._headers)
@@ -148,7 +148,7 @@ class SocketTurn:
         await self._exchange.fail(self, error)
         return 200
 
-    async def _texts(self, frames: list[tuple[bytes, bytes]]) -> None:
+    async def send(self, frames: list[Frame]) -> None:
         texts = [data for _, data in frames if data[:1] == b"{"]
         if self._asked is not None and not self._asked.held:
             for text in texts:
@@ -185,3 +185,16 @@ class SocketTurn:
         items: list[Item] = [*whole_input(self._asked.call), *reply.output]
         size = len(self._asked.call.body) + len(response)
         self._memory.add(reply.id, History(items, stored=self._asked.store), size)
+
+
+class _Texts:
+    """Frames that are sent once this is awaited; it may also be let go of."""
+
+    __slots__ = ("_frames", "_turn")
+
+    def __init__(self, turn: SocketTurn, frames: list[Frame]) -> None:
+        self._turn = turn
+        self._frames = frames
+
+    def __await__(self) -> Generator[object, object, None]:
+        return self._turn.send(self._frames).__await__()
