@@ -46,6 +46,9 @@ MAX_REPLY_BYTES = 64 * 1024 * 1024
 _ERROR_BODY_BYTES = 1024 * 1024
 _DRAIN_S = 1.0
 _COUNT_LIMIT_S = 10.0
+_QUICK_ESTIMATE_BYTES = 128 * 1024
+"""Above it, counting takes so long that streams would notice: it is done in a thread."""
+
 _FORWARDED_HEADERS = ("anthropic-ratelimit-", "x-ratelimit-", "request-id", "x-request-id", "openai-")
 
 
@@ -399,7 +402,10 @@ async def count_tokens(gateway: Gateway, client: Dialect, call: ClientCall) -> T
     tokens = await _ask_count(upstream, counting) if counting is not None else None
     if tokens is not None:
         return TokenCount(tokens, estimated=False)
-    return TokenCount(estimate(client.parse_count(call), route.model), estimated=True)
+    request = client.parse_count(call)
+    if len(call.body) <= _QUICK_ESTIMATE_BYTES:
+        return TokenCount(estimate(request, route.model), estimated=True)
+    return TokenCount(await asyncio.to_thread(estimate, request, route.model), estimated=True)
 
 
 def _counting(client: Dialect, call: ClientCall, dialect: Dialect, target: Target) -> UpstreamRequest | None:

@@ -188,6 +188,10 @@ def test_a_text_of_each_kind_counts_about_what_a_tokenizer_makes_of_it(kind: str
     assert tokens <= text_tokens(text) <= 1.5 * tokens
 
 
+def test_a_long_text_counts_as_much_as_its_parts() -> None:
+    assert text_tokens(PROSE * 1000) == pytest.approx(1000 * text_tokens(PROSE), rel=0.01)
+
+
 def test_nothing_is_no_token() -> None:
     assert text_tokens("") == 0
 

@@ -1,5 +1,6 @@
 """Which paths there are, who answers at the others, and in whose words."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -240,6 +241,24 @@ def test_an_upstream_of_another_api_is_asked_for_the_count_in_its_own_words(site
             _, body = await client.ask("POST", "/v1/messages/count_tokens", question)
             assert 5 < json.loads(body)["input_tokens"] < 100
             assert client.headers["x-millstream-estimated"] == "true"
+
+    run(main())
+
+
+def test_a_large_request_is_counted_while_others_are_served(site: Site) -> None:
+    async def main() -> None:
+        async with site.client() as client, site.client() as other:
+            messages = [{"role": "user", "content": "the weather in Ulm " * 100_000}]
+            question = json.dumps({"model": "openai_chat-up/m", "messages": messages}).encode()
+            await client.send("POST", "/v1/messages/count_tokens", question)
+            served = 0
+            waiting = asyncio.create_task(client.head())
+            while not waiting.done():
+                assert (await other.ask("GET", "/health"))[0] == 200
+                served += 1
+            assert await waiting == 200
+            assert 400_000 < json.loads(await client.body.rest())["input_tokens"] < 600_000
+            assert served > 30, "while the body arrived, some are served anyway"
 
     run(main())
 

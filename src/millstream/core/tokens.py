@@ -51,6 +51,7 @@ _OTHER_ALPHABETS = re.compile(r"[\u0370-\u0eff]")
 _ASTRAL = re.compile(r"[^\x00-\uffff]")
 """Emoji and rare scripts: three tokens each."""
 
+_SLICE = 64 * 1024
 _SHORT = 8
 _LETTERS_PER_FURTHER_TOKEN = 6
 _LITTLE = frozenset({None, "none", "minimal", "low"})
@@ -88,7 +89,12 @@ def estimate(request: Request, model: str | None = None) -> int:
 
 
 def text_tokens(text: str, digits: int = 3) -> int:
-    """Tokens of a plain text for the usual tokenizer, which takes up to ``digits`` digits at once."""
+    """Tokens of a plain text for the usual tokenizer, which takes up to ``digits`` digits at once.
+
+    A long text is counted in slices, so that other threads get their turn.
+    """
+    if len(text) > _SLICE:
+        return sum(text_tokens(text[start : start + _SLICE], digits) for start in range(0, len(text), _SLICE))
     total = len(_PIECES.findall(text))
     total += sum(math.ceil((len(word) - _SHORT) / _LETTERS_PER_FURTHER_TOKEN) for word in _LONG_WORDS.findall(text))
     total += sum(len(run) // _LETTERS_PER_FURTHER_TOKEN for run in _RUNS.findall(text) if _is_opaque(run))
