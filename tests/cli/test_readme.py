@@ -69,7 +69,10 @@ def test_the_greetings_own_examples_work_as_printed(shell: Shell) -> None:
         process.terminate()
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/judges.md", "docs/guide-claude-code.md"])
+@pytest.mark.parametrize(
+    "page",
+    ["README.md", "CONTRIBUTING.md", "docs/judges.md", "docs/guide-claude-code.md", "docs/guide-codex-gemini.md"],
+)
 def test_what_a_page_points_at_is_there(page: str) -> None:
     text = (ROOT / page).read_text()
     targets = {target.partition("#")[0] for target in re.findall(r"\]\(([^)]+)\)", text) if "://" not in target}

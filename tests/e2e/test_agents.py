@@ -291,6 +291,22 @@ def test_the_signature_of_a_thought_comes_back_to_who_gave_it(
     run(main(), LIMIT_S)
 
 
+@pytest.mark.parametrize("agent_type", [Codex, GeminiCLI])
+def test_it_closes_the_tool_loop_that_comes_with_millstream(agent_type: type[Agent], tmp_path: Path) -> None:
+    """As docs/guide-codex-gemini.md has people try it."""
+    agent = agent_type(tmp_path)
+    agent.model = "replay/tools"
+
+    async def main() -> None:
+        with GatewayThread(Config(default_model="replay/tools", unknown_model="default")) as gateway:
+            ran = await agent.ask(gateway.url, "Print a word.")
+        assert ran.status == 0, ran.complaints
+        assert [result.strip() for result in ran.results] == ["millstream"]
+        assert "It said: " in ran.answer
+
+    run(main(), LIMIT_S)
+
+
 WEBSOCKET = "--config=model_providers.gateway.supports_websockets=true"
 
 
