@@ -15,6 +15,7 @@ from millstream.dialects.anthropic.schema import closed
 from millstream.dialects.base import ClientCall, Target, retry_after_seconds
 from millstream.dialects.openai_chat.schema import is_enforceable, of_arguments
 from millstream.registry import dialects
+from millstream.testing.streams import parse
 
 DIALECTS = dialects()
 
@@ -24,6 +25,15 @@ def test_a_chat_stream_that_is_one_broken_frame_is_a_fault(frame: bytes) -> None
     parser = DIALECTS["openai_chat"].parser()
     events = parser.feed(frame) + parser.finish()
     assert isinstance(events[-1], ev.Fault)
+
+
+def test_what_is_no_field_of_a_gemini_stream_is_no_chunk_of_it_unless_it_is_an_error() -> None:
+    gemini = DIALECTS["gemini"]
+    last = b'data: {"candidates":[{"finishReason":"STOP"}],"responseId":"good"}\n\n'
+    noise = b'datY: {"candidates":[],"responseId":"noise"}\n\n'
+    assert parse(gemini, [noise + last]) == parse(gemini, [noise, last]) == parse(gemini, [last])
+    error = b'{"error":{"code":503,"message":"no","status":"UNAVAILABLE"}}\n\n'
+    assert isinstance(parse(gemini, [b": wait\n\n", error])[-1], ev.Fault)
 
 
 def test_a_messages_delta_whose_type_is_in_the_events_name_alone_is_read_by_itself_too() -> None:

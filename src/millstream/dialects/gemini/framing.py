@@ -120,16 +120,17 @@ class Framing:
 
     def _begin(self, data: bytes) -> list[bytes]:
         """The first byte that means something tells the form."""
-        first = data.removeprefix(_BOM).lstrip(_BLANK)[:1]
-        if not first or data == _BOM[: len(data)]:
+        said = data.removeprefix(_BOM).lstrip(_BLANK)
+        if not said or data == _BOM[: len(data)]:
             self._head = data if len(data) <= len(_BOM) else b""
             return []
         self._head = None
-        if first in b"[{":
+        if said[:1] in b"[{":
             self._objects = JSONObjects()
-        return self.feed(data)
+        return self.feed(said)
 
     def _stray(self) -> list[bytes]:
-        """Lines that are no fields of an event: a failing stream's error comes as bare JSON."""
+        """Lines that are no fields of an event: a failing stream's error comes as bare JSON. Any other JSON there is
+        noise, and out of its order besides."""
         stray, self._events.stray = self._events.stray, b""
-        return self._bare.feed(stray)
+        return [found for found in self._bare.feed(stray) if b'"error"' in found]
