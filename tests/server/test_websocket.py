@@ -192,6 +192,25 @@ def test_what_is_stored_is_found_by_other_connections_and_what_is_not_is_not(sit
     run(main())
 
 
+def test_a_continuation_that_fails_is_begun_anew(site: Site) -> None:
+    """The result of a call that was never made is refused; what it was to continue is forgotten, as the API has it."""
+
+    async def main() -> None:
+        async with site.upstream(says) as upstream, socket_to(site.gateway()) as connection:
+            first = await answer_to(connection, input="a")
+            orphan = {"type": "function_call_output", "call_id": "call_of_nobody", "output": "42"}
+            await ask(connection, input=[orphan], previous_response_id=first["id"])
+            (refused,) = await hear(connection)
+            assert refused["status"] == 400
+            assert "call_of_nobody" in refused["error"]["message"]
+            await ask(connection, input="b", previous_response_id=first["id"])
+            (forgotten,) = await hear(connection)
+            assert forgotten["error"]["code"] == "previous_response_not_found"
+            assert len(upstream.calls) == 1
+
+    run(main())
+
+
 def test_requests_of_a_stream_are_answered_in_order_and_streams_side_by_side(site: Site) -> None:
     async def main() -> None:
         go_on = asyncio.Event()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +15,9 @@ from millstream.dialects.openai_responses.held import HeldResponses, QueuedRespo
 from millstream.dialects.openai_responses.state import Item, continued, input_items
 from millstream.pipeline import Gateway
 from millstream.server.responses.keeping import History, Keeper, Kept, previous_not_found
+
+
+_OUTPUTS = frozenset({"function_call_output", "custom_tool_call_output"})
 
 
 class _State(msgspec.Struct):
@@ -101,6 +104,7 @@ class Asking:
     def _continued(self, call: ClientCall, history: History, echoed: str | None) -> ClientCall:
         """The call with its whole input. ``echoed`` is the id that the reply is to say it continues."""
         references = {item["id"]: item for item in history.items if isinstance(item.get("id"), str)}
+        _check_outputs(history.items, input_items(call.body))
         body = continued(call.body, history.items, references)
         if len(body) > self._max_bytes:
             raise ClientFault(f"the conversation is larger than {self._max_bytes} bytes", Kind.TOO_LARGE)
@@ -115,6 +119,16 @@ def _state(body: bytes) -> _State:
         return msgspec.json.decode(body, type=_State)
     except msgspec.ValidationError as error:
         raise ClientFault(str(error)) from error
+
+
+def _check_outputs(before: Sequence[Item], new: Sequence[Item]) -> None:
+    """Raises ``ClientFault`` for the result of a call that nobody made, which this API refuses."""
+    for item in new:
+        if item.get("type") not in _OUTPUTS:
+            continue
+        call_id = item.get("call_id")
+        if all(other.get("call_id") != call_id or other is item for other in (*before, *new)):
+            raise ClientFault(f"No tool call found for function call output with call_id {call_id}.", param="input")
 
 
 def whole_input(call: ClientCall) -> list[Item]:

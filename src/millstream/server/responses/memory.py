@@ -30,3 +30,7 @@ class Memory:
     def find(self, reply_id: str) -> History | None:
         found = self._found.get(reply_id)
         return found[0] if found is not None else None
+
+    def drop(self, reply_id: str) -> None:
+        _, freed = self._found.pop(reply_id, (None, 0))
+        self._size -= freed

@@ -65,6 +65,7 @@ class SocketTurn:
         self._mark = b"" if create.stream_id is None else b'{"stream_id":%b,' % msgspec.json.encode(create.stream_id)
         self._decoder = SSEDecoder()
         self._asked: Asked | None = None
+        self._previous: str | None = None
         self._exchange: Exchange | None = None
         self._task: asyncio.Task[object] | None = None
         self._interruption: MillstreamError | None = None
@@ -96,6 +97,8 @@ class SocketTurn:
             status = await self._break_off(bug)
         finally:
             self._task = None
+            if self._record.error is not None and self._previous is not None:
+                self._memory.drop(self._previous)  # so that its client begins anew, as the API has it
             log_request(self._record, status, end, began, self._gateway.now())
 
     def interrupt(self, reason: Exception) -> None:
@@ -120,9 +123,7 @@ class SocketTurn:
 
     async def _answer(self) -> None:
         call = ClientCall(self._create.body, self._headers)
-        asked = self._asked = await self._asking.prepare(
-            call, self._record.id, known=self._memory.find, ended=self._remember
-        )
+        asked = self._asked = await self._asking.prepare(call, self._record.id, known=self._find, ended=self._remember)
         exchange = self._exchange = Exchange(self._gateway, asked.dialect, asked.call, self._record)
         if self._create.generate:
             await exchange.stream(self)
@@ -176,6 +177,10 @@ class SocketTurn:
             return
         if event.type in ("response.completed", "response.incomplete"):
             self._remember(bytes(event.response))
+
+    def _find(self, reply_id: str) -> History | None:
+        self._previous = reply_id
+        return self._memory.find(reply_id)
 
     def _remember(self, response: bytes) -> None:
         """For the next turn, before the client can ask for it."""
