@@ -35,7 +35,17 @@ def gateway(config: str, log: Path) -> Iterator[str]:
     """A gateway with only ``config`` (TOML) for its settings; gives its URL. Raises ``NotRunning``."""
     settings = log.with_suffix(".toml")
     settings.write_text(config, encoding="utf-8")
-    serve = ("serve", "--config", str(settings), "--port", "0", "--address-only", "--until-eof")
+    serve = (
+        "serve",
+        "--config",
+        str(settings),
+        "--port",
+        "0",
+        "--address-only",
+        "--until-eof",
+        "--set",
+        "sessions.store=memory",
+    )
     with _program([sys.executable, "-m", "millstream", *serve], log) as process:
         yield _address(process, "the gateway", log)
 
