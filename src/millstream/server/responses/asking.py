@@ -16,7 +16,6 @@ from millstream.dialects.openai_responses.state import Item, continued, input_it
 from millstream.pipeline import Gateway
 from millstream.server.responses.keeping import History, Keeper, Kept, previous_not_found
 
-
 _OUTPUTS = frozenset({"function_call_output", "custom_tool_call_output"})
 
 
@@ -123,12 +122,11 @@ def _state(body: bytes) -> _State:
 
 def _check_outputs(before: Sequence[Item], new: Sequence[Item]) -> None:
     """Raises ``ClientFault`` for the result of a call that nobody made, which this API refuses."""
+    made = {item.get("call_id") for item in (*before, *new) if item.get("type") not in _OUTPUTS}
     for item in new:
-        if item.get("type") not in _OUTPUTS:
-            continue
-        call_id = item.get("call_id")
-        if all(other.get("call_id") != call_id or other is item for other in (*before, *new)):
-            raise ClientFault(f"No tool call found for function call output with call_id {call_id}.", param="input")
+        if item.get("type") in _OUTPUTS and item.get("call_id") not in made:
+            message = f"No tool call found for function call output with call_id {item.get('call_id')}."
+            raise ClientFault(message, param="input")
 
 
 def whole_input(call: ClientCall) -> list[Item]:
