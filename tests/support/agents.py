@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,8 +13,10 @@ from typing import Any
 import pytest
 from agent_process import run_agent
 from claude_code import VERSIONS, installed
+from node_readers import node
 
 _PACKAGES = Path(__file__).parents[1] / "e2e" / "node_modules"
+_OLDEST_NODE = 20
 _NOWHERE = "http://127.0.0.1:9"
 """A proxy that is not there: nothing gets to the internet."""
 
@@ -124,10 +125,10 @@ class GeminiCLI(Agent):
 
     def __init__(self, scratch: Path) -> None:
         super().__init__(scratch)
-        self._script, node = _PACKAGES / "@google/gemini-cli/bundle/gemini.js", shutil.which("node")
-        if node is None or not self._script.is_file():
-            pytest.skip("needs Gemini CLI: make test installs it with npm")
-        self._node = Path(node)
+        self._script, program = _PACKAGES / "@google/gemini-cli/bundle/gemini.js", node(_OLDEST_NODE)
+        if program is None or not self._script.is_file():
+            pytest.skip(f"needs Gemini CLI and node {_OLDEST_NODE} or newer: make test installs both with npm")
+        self._node = Path(program)
         self._folders()
         (self.home / ".gemini").mkdir()
         (self.home / ".gemini/settings.json").write_text(json.dumps(self._SETTINGS))

@@ -46,10 +46,10 @@ class Broken(AssertionError):
 
 
 @functools.cache
-def node() -> str | None:
-    """A node that the SDKs support: the one installed beside them, else that of this machine."""
+def node(oldest: int = OLDEST_NODE) -> str | None:
+    """A node of that version or newer: the one installed beside the SDKs, else that of this machine."""
     for found in (*map(str, sorted(MODULES.glob("node-*/bin/node"))), shutil.which("node")):
-        if found is not None and _version(found) >= OLDEST_NODE:
+        if found is not None and _version(found) >= oldest:
             return found
     return None
 
