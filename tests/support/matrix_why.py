@@ -6,9 +6,6 @@ FOREIGN_RUN = "a tool that another provider ran is told to Anthropic clients as 
 PICTURE = "Anthropic's replies have no pictures or sounds: it is told as Markdown"
 HALF_CALL = "the arguments were cut off at the length limit and are no JSON: the SDK repairs them, or we wrap them"
 CUT_BY_HAND = "the recording's deltas were shortened by hand; its done events say more"
-PARTIAL = (
-    "the arguments come in pieces by JSON path, which the plain reading does not join (tests/dialects/gemini does)"
-)
 REASONING = "it counts 43 reasoning tokens beside 14 completion tokens, so the first cannot be part of the second"
 SHELL = "a local_shell_call is a call for the client to run, which the plain reading does not count as one"
 SEVERAL = "the recording's client asked for several answers; this SDK never does, and joins them if it gets some"
@@ -42,8 +39,6 @@ WHY: dict[tuple[str, str, str], str] = {
     ("gemini/008-gemini-server-tools-text", "anthropic", "reasoning"): FOREIGN_RUN,
     ("gemini/010-gemini-server-tools-text", "anthropic", "reasoning"): FOREIGN_RUN,
     ("gemini/012-gemini-server-tools-text", "anthropic", "reasoning"): FOREIGN_RUN,
-    ("gemini/020-gemini-tool-parallel-reasoning-tool-empty-args", "*", "calls"): PARTIAL,
-    ("gemini/022-gemini-tool-parallel-tool-empty-args", "*", "calls"): PARTIAL,
     ("gemini/031-gemini-image-output", "anthropic", "text"): PICTURE,
     (
         "gemini/031-gemini-image-output",

@@ -5,7 +5,9 @@ Each provider's shape of the same thing is looked for; nothing is checked. A rec
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 from seen import Seen, arguments, frames
@@ -187,11 +189,37 @@ def gemini(stream: bytes) -> Seen | None:
 
 def _gemini_part(seen: Seen, part: Any) -> None:
     if "functionCall" in part:
-        seen.calls.append((part["functionCall"].get("name"), part["functionCall"].get("args") or {}))
+        _gemini_call(seen, part["functionCall"])
     elif part.get("thought"):
         seen.reasoning += part.get("text", "")
     else:
         seen.text += part.get("text", "")
+
+
+def _gemini_call(seen: Seen, call: Any) -> None:
+    if "name" in call:
+        seen.calls.append((call["name"], call.get("args") or {}))
+    for piece in call.get("partialArgs") or []:
+        _put(seen.calls[-1][1], piece)
+
+
+def _put(place: Any, piece: Any) -> None:
+    """``piece`` at its JSON path below ``place``. A text comes in several pieces."""
+    path = [int(key) if key.isdigit() else key for key in re.findall(r"\w+", piece["jsonPath"])]
+    for key, following in pairwise(path):
+        place = _held(place, key, [] if isinstance(following, int) else {})
+    if "stringValue" in piece:
+        place[path[-1]] = _held(place, path[-1], "") + piece["stringValue"]
+    else:
+        place[path[-1]] = piece.get("numberValue", piece.get("boolValue"))
+
+
+def _held(place: Any, key: int | str, new: Any) -> Any:
+    if isinstance(key, str):
+        return place.setdefault(key, new)
+    if key == len(place):
+        place.append(new)
+    return place[key]
 
 
 ORACLES: dict[str, Callable[[bytes], Seen | None]] = {
