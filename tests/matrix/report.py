@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 
 import matrix
 from matrix import Deviation, Recording, judge, judge_cuts, recording
@@ -37,7 +38,7 @@ def main() -> int:
     deviations = [deviation for one in found for reader in readers for deviation in _judged(one, reader)]
     process.close()
     _show_table(console, found, readers, deviations)
-    _show_reasons(console, deviations)
+    _show_reasons(console, readers, deviations)
     unexplained = [deviation for deviation in deviations if deviation.reason is None]
     for one in unexplained:
         console.print(f"[red]unexplained[/] {one.recording} × {one.reader}: {one.field}")
@@ -80,20 +81,30 @@ def _cell(pairs: list[tuple[str, str]], explained: set[tuple[str, str]], wrong: 
     return str(good) + (f"+{told}" if told else "") + (f"[red]!{bad}[/]" if bad else "")
 
 
-def _show_reasons(console: Console, deviations: Sequence[Deviation]) -> None:
-    by_reason: dict[str, Counter[tuple[str, str]]] = defaultdict(Counter)
+def _show_reasons(console: Console, readers: Sequence[Reader], deviations: Sequence[Deviation]) -> None:
+    places: dict[str, dict[tuple[str, str], set[str]]] = defaultdict(lambda: defaultdict(set))
     for one in deviations:
         if one.reason is not None:
-            by_reason[one.reason][one.recording, one.field] += 1
-    readers_of: dict[tuple[str, str, str], list[str]] = defaultdict(list)
-    for one in deviations:
-        if one.reason is not None:
-            readers_of[one.reason, one.recording, one.field].append(one.reader)
-    for reason, places in by_reason.items():
-        console.print(f"[bold]{reason}[/]")
-        for name, field in places:
-            console.print(f"  {name}: {field}, by {', '.join(readers_of[reason, name, field])}", markup=False)
+            places[one.reason][one.recording, one.field].add(one.reader)
+    for reason, found in places.items():
+        console.print(f"[bold]{reason}[/]", soft_wrap=True)
+        for (name, field), who in found.items():
+            line = f"  {name}: {field}, by {', '.join(_named(readers, who))}"
+            console.print(line, markup=False, soft_wrap=True)
         console.print()
+
+
+def _named(readers: Sequence[Reader], who: set[str]) -> Iterator[str]:
+    """``who`` in fewer words, where they are all the readers of a dialect or all there are."""
+    if len(who) == len(readers):
+        yield "all"
+        return
+    for client, group in groupby(readers, key=lambda reader: reader.client):
+        of_client = [reader.name for reader in group]
+        if who.issuperset(of_client):
+            yield f"all of {client}"
+        else:
+            yield from (name for name in of_client if name in who)
 
 
 if __name__ == "__main__":
