@@ -319,6 +319,16 @@ def test_only_what_runs_in_the_background_can_be_cancelled_or_followed(site: Sit
     run(main())
 
 
+def test_there_is_no_compaction(gateway: GatewayThread) -> None:
+    async def main() -> None:
+        async with RawClient(gateway.address) as client:
+            status, body = await client.ask("POST", "/v1/responses/compact", b"{}")
+            assert status == 404
+            assert b"nothing is served at POST /v1/responses/compact" in body
+
+    run(main())
+
+
 def test_a_background_run_whose_upstream_fails_is_found_failed(site: Site, gateway: GatewayThread) -> None:
     async def refuses(call: Call) -> None:
         await call.answer(401, UPSTREAM.refusal("invalid", "no such key"))

@@ -6,8 +6,9 @@ from functools import partial
 from types import TracebackType
 from typing import Self
 
+from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Route, WebSocketRoute
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from millstream.config import Config
 from millstream.dialects.openai_responses import wire
@@ -24,6 +25,13 @@ from millstream.server.responses.websocket import ResponsesSocket
 from millstream.sessions.base import SessionStore
 
 _PATHS = ("/v1/responses", "/responses")
+
+
+class _Nothing:
+    """An ASGI application that is not there."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        raise HTTPException(404)
 
 
 class ResponsesState:
@@ -86,6 +94,7 @@ class ResponsesState:
         found: list[BaseRoute] = []
         for path in _PATHS:
             found += [
+                Route(f"{path}/compact", _Nothing(), methods=["POST"]),  # else it were an id that takes no POST
                 Route(f"{path}/{{response_id}}", stored("get"), methods=["GET"]),
                 Route(f"{path}/{{response_id}}", stored("delete"), methods=["DELETE"]),
                 Route(f"{path}/{{response_id}}/cancel", stored("cancel"), methods=["POST"]),
