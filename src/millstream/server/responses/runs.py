@@ -6,9 +6,8 @@ Their events are held in this process, up to a bound; what was let go of is neve
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable
-from itertools import islice
 
 from millstream.core.errors import ClientFault, GatewayBug, Kind, MillstreamError, PolicyRefusal
 from millstream.dialects.openai_responses.held import HeldRenderer
@@ -38,7 +37,7 @@ class Run:
         self._renderer = renderer
         self._most = most
         self._size = 0
-        self._frames: deque[bytes] = deque()
+        self._frames: list[bytes] = []
         self._first = 0
         self._news: asyncio.Future[None] | None = None
         self._stop: MillstreamError | None = None
@@ -68,13 +67,21 @@ class Run:
         for frame in data.split(b"\n\n")[:-1]:
             self._frames.append(frame + b"\n\n")
             self._size += len(frame) + 2
-        while self._size > self._most and len(self._frames) > 1:
-            self._size -= len(self._frames.popleft())
-            self._first += 1
+        if self._size > self._most:
+            self._let_go()
         self._tell()
 
     async def end(self) -> None:
         return
+
+    def _let_go(self) -> None:
+        """Of the oldest events, and of a quarter of what may be held at once: each time costs as much as is held."""
+        number = 0
+        while self._size > self._most * 3 // 4 and number < len(self._frames) - 1:
+            self._size -= len(self._frames[number])
+            number += 1
+        del self._frames[:number]
+        self._first += number
 
     def check(self, after: int) -> None:
         """Raises ``ClientFault`` if the events that follow number ``after`` are no longer all here."""
@@ -90,11 +97,11 @@ class Run:
         self.check(number)
         found: list[bytes] = []
         size = 0
-        for frame in islice(self._frames, max(number + 1 - self._first, 0), None):
-            if size > _BATCH:
-                break
-            found.append(frame)
-            size += len(frame)
+        place = number + 1 - self._first
+        while place < len(self._frames) and size < _BATCH:
+            found.append(self._frames[place])
+            size += len(self._frames[place])
+            place += 1
         return found
 
     async def news(self) -> None:
