@@ -32,9 +32,6 @@ OF_AN_OLDER_VERSION = {"anthropic": {"temperature", "top_p", "top_k"}}
 """Fields that the version of the API which the gateway names has, and the SDK's types no longer."""
 
 SIGNATURE = "c2lnbmF0dXJl"
-AS_MOST_ARE = {"openai_chat": {"custom_tools": False}}
-"""Of those that speak OpenAI's Chat Completions only OpenAI itself knows tools that take text."""
-
 FOREIGN = [
     pytest.param(agent, speaker, id=f"{agent.name}-on-{speaker.name}")
     for agent in (Codex, GeminiCLI, Claude)
@@ -69,7 +66,6 @@ async def served(
             dialect=speaker.name,
             base_url=f"{upstream.url}{speaker.base}",
             default_model="replay",
-            quirks=AS_MOST_ARE.get(speaker.name, {}),
         )
         config = Config(
             providers={"up": provider},

@@ -367,8 +367,9 @@ def test_names_of_past_calls_fit(messages: Messages) -> None:
 
 def test_free_text_calls_become_functions_where_those_are_unknown(messages: Messages) -> None:
     turn = assistant(ToolCallPart("a", "patch", 'a "b"', "custom"))
-    assert messages(user("q"), turn)[1]["tool_calls"][0]["custom"] == {"name": "patch", "input": 'a "b"'}
-    function = messages(user("q"), turn, custom_tools=False)[1]["tool_calls"][0]["function"]
+    custom = messages(user("q"), turn, custom_tools=True)[1]["tool_calls"][0]["custom"]
+    assert custom == {"name": "patch", "input": 'a "b"'}
+    function = messages(user("q"), turn)[1]["tool_calls"][0]["function"]
     assert json.loads(function["arguments"]) == {"input": 'a "b"'}
 
 

@@ -112,8 +112,8 @@ def test_free_text_tools_become_functions_where_those_are_unknown(body: Body) ->
     tool = Tool("patch", "Patches.", kind="custom", format=grammar)
     nested = {"type": "grammar", "grammar": {"syntax": "lark", "definition": "start: x"}}
     custom = {"name": "patch", "description": "Patches.", "format": nested}
-    assert body(asking(tool))["tools"] == [{"type": "custom", "custom": custom}]
-    function = body(asking(tool), custom_tools=False)["tools"][0]["function"]
+    assert body(asking(tool), custom_tools=True)["tools"] == [{"type": "custom", "custom": custom}]
+    function = body(asking(tool))["tools"][0]["function"]
     assert list(function["parameters"]["properties"]) == ["input"]
     assert "start: x" in function["description"]
 

@@ -35,6 +35,9 @@ MODELS = {
     "openai_responses": "gpt-5",
     "gemini": "gemini-3-flash",
 }
+_ALL: dict[str, dict[str, Any]] = {"openai_chat": {"custom_tools": True}}
+"""What only some upstreams of an API can do, and the document is of those that can."""
+
 _HI: dict[str, dict[str, Any]] = {
     "anthropic": {"model": "m", "max_tokens": 64, "messages": [{"role": "user", "content": "Hi"}]},
     "openai_chat": {"model": "m", "messages": [{"role": "user", "content": "Hi"}]},
@@ -73,7 +76,7 @@ def translated(client: str, fields: Mapping[str, Any], upstream: str) -> Upstrea
     if client == "gemini":
         call = ClientCall(json.dumps(body).encode(), model="m", stream=False, params={})
     request = DIALECTS[client].parse_request(call)
-    target = Target(MODELS[upstream], DIALECTS[upstream].quirks(), stream=request.stream)
+    target = Target(MODELS[upstream], DIALECTS[upstream].quirks(**_ALL.get(upstream, {})), stream=request.stream)
     return DIALECTS[upstream].render_request(request, target)
 
 

@@ -85,8 +85,8 @@ class OpenAIChatQuirks(Quirks, frozen=True, forbid_unknown_fields=True, kw_only=
     """``short``: at most 40 characters (OpenAI). ``nine_alphanumeric``: exactly that (Mistral). Others are replaced, in
     calls and results alike."""
 
-    custom_tools: bool = True
-    """Free-text tools are known; otherwise they are sent as functions: everyone but OpenAI."""
+    custom_tools: bool = False
+    """Free-text tools are known (OpenAI); otherwise they are sent as functions."""
 
     strict_tools: bool = True
     """``strict`` on a function is known. It is only said of schemas that OpenAI can enforce."""
