@@ -319,6 +319,40 @@ def test_only_what_runs_in_the_background_can_be_cancelled_or_followed(site: Sit
     run(main())
 
 
+@pytest.mark.parametrize(
+    "field",
+    [
+        b'"previous_response_id":"\\ud800"',
+        b'"previous_response_id":5',
+        b'"store":"x"',
+        b'"background":"\xff"',
+        b'"input":[1]',
+    ],
+    ids=repr,
+)
+def test_what_cannot_be_read_is_the_clients_fault(gateway: GatewayThread, field: bytes) -> None:
+    async def main() -> None:
+        async with RawClient(gateway.address) as client:
+            status, _ = await client.ask("POST", "/v1/responses", b'{"model":"%b",%b}' % (MODEL.encode(), field))
+            assert status == 400
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    "query", ["starting_after=%C2%B2", "starting_after=--1", "starting_after=x", "starting_after=" + "9" * 30]
+)
+def test_a_number_that_is_none_is_the_clients_fault(site: Site, gateway: GatewayThread, query: str) -> None:
+    async def main() -> None:
+        async with site.upstream(says), sdk(gateway) as client, RawClient(gateway.address) as raw:
+            reply = await client.responses.create(model=MODEL, input="a", background=True)
+            status, body = await raw.ask("GET", f"/v1/responses/{reply.id}?stream=true&{query}")
+            assert status == 400
+            assert b"starting_after" in body
+
+    run(main())
+
+
 def test_there_is_no_compaction(gateway: GatewayThread) -> None:
     async def main() -> None:
         async with RawClient(gateway.address) as client:

@@ -116,8 +116,8 @@ class Asking:
 def _state(body: bytes) -> _State:
     try:
         return msgspec.json.decode(body, type=_State)
-    except msgspec.ValidationError as error:
-        raise ClientFault(str(error)) from error
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise ClientFault(f"the request cannot be read: {error}") from error
 
 
 def _check_outputs(before: Sequence[Item], new: Sequence[Item]) -> None:

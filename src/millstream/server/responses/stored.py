@@ -165,6 +165,7 @@ def _number(params: Mapping[str, str], name: str, default: int, *, least: int, m
     text = params.get(name)
     if text is None:
         return default
-    if not text.removeprefix("-").isdigit() or not least <= int(text) <= most:
+    digits = text.removeprefix("-")
+    if not (digits.isascii() and digits.isdigit() and len(digits) < 20) or not least <= int(text) <= most:
         raise ClientFault(f"{name}: expected an integer from {least} to {most}, got {text!r}", param=name)
     return int(text)

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Generator, Mapping
 
 import msgspec
 
-from millstream.core.errors import GatewayBug, MillstreamError
+from millstream.core.errors import ClientFault, GatewayBug, MillstreamError
 from millstream.core.events import ChoiceEnd, Finish, MessageStart
 from millstream.core.sse import Frame, SSEDecoder
 from millstream.dialects.base import ClientCall, Dialect, ReplyContext
@@ -186,8 +186,11 @@ class SocketTurn:
         """For the next turn, before the client can ask for it."""
         if self._asked is None:
             return
-        reply = msgspec.json.decode(response, type=_Reply)
-        items: list[Item] = [*whole_input(self._asked.call), *reply.output]
+        try:
+            reply = msgspec.json.decode(response, type=_Reply)
+            items: list[Item] = [*whole_input(self._asked.call), *reply.output]
+        except (ClientFault, msgspec.MsgspecError):
+            return  # between a client and an upstream that understand each other; it cannot be gone on from here
         size = len(self._asked.call.body) + len(response)
         self._memory.add(reply.id, History(items, stored=self._asked.store), size)
 
