@@ -18,12 +18,14 @@ from millstream.cli import options
 
 if TYPE_CHECKING:
     from millstream.cli.known import Known
+    from millstream.config import Config
 
 EXAMPLE = """\b
 Examples:
   millstream serve
   millstream serve --port 9000 --default-model groq/openai/gpt-oss-120b
   millstream serve --config gateway.toml --set server.heartbeat=5
+  millstream serve --config gateway.toml --workers 4
 """
 
 
@@ -45,6 +47,10 @@ def serve(
         UnknownModel | None,
         typer.Option(help="For unknown model names: a 404, or the default model. [default: error]"),
     ] = None,
+    workers: Annotated[
+        int,
+        typer.Option(min=1, max=256, metavar="N", help="Processes that serve side by side; SIGHUP reloads settings."),
+    ] = 1,
     settings: options.Settings = None,
     address_only: Annotated[
         bool, typer.Option("--address-only", help="Print the address alone, once requests are taken (for scripts).")
@@ -56,19 +62,23 @@ def serve(
     """Start the gateway and serve until Ctrl-C."""
     from millstream.cli import embedded, gateway
     from millstream.cli.known import known
-    from millstream.server import run
+    from millstream.server import run, supervisor
 
-    tree = options.load(
-        config,
-        settings,
-        server__host=host,
-        server__port=port,
-        default_model=default_model,
-        unknown_model=unknown_model,
-    )
+    def load() -> Config:
+        return options.load(
+            config,
+            settings,
+            server__host=host,
+            server__port=port,
+            default_model=default_model,
+            unknown_model=unknown_model,
+        )
+
+    tree = load()
     names = known(tree, os.environ)
     try:
-        embedded.prepare(tree, names, names.routes.default)
+        if workers == 1:  # several have none
+            embedded.prepare(tree, names, names.routes.default)
     except embedded.ModelMissing as error:
         # Other providers' models can be asked for by name all the same.
         sys.stderr.write(f"millstream: {error.message}\n")
@@ -82,6 +92,8 @@ def serve(
             taken = int(address.rpartition(":")[2])
             _greet(gateway.url_of(tree.server.host, taken), names)
 
+    if workers > 1:
+        return supervisor.supervise(load, os.environ, workers, ready)
     return run.serve(tree, os.environ, ready)
 
 

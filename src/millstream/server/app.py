@@ -86,12 +86,21 @@ def routes(config: Config, providers: Mapping[str, Provider]) -> Routes:
     return table
 
 
-def build(config: Config, environ: Mapping[str, str], *, preload: bool = False) -> Application:
+def shared_providers(providers: Mapping[str, Provider]) -> dict[str, Provider]:
+    """Those that several processes can serve side by side: each would load an embedded model of its own."""
+    return {name: provider for name, provider in providers.items() if provider.kind != "embedded"}
+
+
+def build(
+    config: Config, environ: Mapping[str, str], *, preload: bool = False, worker: int | None = None
+) -> Application:
     """Everything from settings. Opens nothing yet: connections come with the first request.
 
-    ``preload`` loads the embedded model at the start where it is the default. Raises ``ConfigError``.
+    ``preload`` loads the embedded model at the start where it is the default; ``worker`` is this process's number where
+    it is one of several. Raises ``ConfigError``.
     """
-    providers = registry.providers(config, environ)
+    known = registry.providers(config, environ)
+    providers = known if worker is None else shared_providers(known)
     dialects = registry.dialects()
     gateway = Gateway(
         dialects=dialects,
@@ -103,7 +112,7 @@ def build(config: Config, environ: Mapping[str, str], *, preload: bool = False) 
     )
     deliveries = Deliveries()
     key = server_key(config, environ)
-    usable = sorted(name for name, provider in providers.items() if provider.usable)
+    usable = sorted(name for name, provider in known.items() if provider.usable)
     guard = partial(
         Guard,
         key=key,
@@ -111,8 +120,11 @@ def build(config: Config, environ: Mapping[str, str], *, preload: bool = False) 
         allowed_origins=frozenset(config.server.cors_origins),
         dialect_of=_dialect_chooser(gateway),
     )
-    responses = ResponsesState(config, gateway, deliveries, _sessions(config, gateway.now), owner_of(key))
-    app = _app(config, gateway, deliveries, responses, fingerprint(config, usable), guard, preload=preload)
+    responses = ResponsesState(
+        config, gateway, deliveries, _sessions(config, gateway.now), owner_of(key), alone=worker is None
+    )
+    info = Info(gateway, deliveries, fingerprint(config, usable), _dialect_chooser(gateway), worker)
+    app = _app(config, gateway, deliveries, responses, info, guard, preload=preload)
     return Application(app, gateway, deliveries, config.server.max_body)
 
 
@@ -182,12 +194,11 @@ def _app(
     gateway: Gateway,
     deliveries: Deliveries,
     responses: ResponsesState,
-    print_: str,
+    info: Info,
     guard: Callable[[ASGIApp], ASGIApp],
     *,
     preload: bool,
 ) -> ASGIApp:
-    info = Info(gateway, deliveries, print_, _dialect_chooser(gateway))
     max_body = config.server.max_body
     pulse = Pulse(config.server.eager_after, config.server.heartbeat, config.server.send_timeout)
 

@@ -32,6 +32,12 @@ class ClientConnection(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self.on_gone: Callable[[], None] | None = None
 
+    @property
+    def is_idle(self) -> bool:
+        """Nothing is under way on it: a request may come."""
+        cycle: Any = self.cycle  # None before the first request, which its type does not say
+        return cycle is None or bool(cycle.response_complete)
+
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self.scope["extensions"] = {_EXTENSION: {"connection": self}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -22,26 +23,35 @@ _UNKNOWN = dict.fromkeys(("capabilities", "deprecated_at", "line", "max_input_to
 
 
 class Info:
-    """Handlers over one gateway. ``fingerprint`` tells gateways of other configurations apart, without secrets."""
+    """Handlers over one gateway. ``fingerprint`` tells gateways of other configurations apart, without secrets;
+    ``worker`` is this process's number where it is one of several."""
 
     def __init__(
-        self, gateway: Gateway, deliveries: Deliveries, fingerprint: str, dialect_of: Callable[[str], Dialect]
+        self,
+        gateway: Gateway,
+        deliveries: Deliveries,
+        fingerprint: str,
+        dialect_of: Callable[[str], Dialect],
+        worker: int | None,
     ) -> None:
         self._gateway = gateway
         self._deliveries = deliveries
         self._fingerprint = fingerprint
         self._dialect_of = dialect_of
+        self._worker = worker
         self._began = time.monotonic()
         self._began_at = int(time.time())
 
     async def health(self, _: Request) -> Response:
-        state = {
+        state: dict[str, object] = {
             "status": "ok",
             "version": __version__,
             "uptime_s": round(time.monotonic() - self._began, 1),
             "open_streams": len(self._deliveries),
             "config": self._fingerprint,
         }
+        if self._worker is not None:
+            state |= {"worker": self._worker, "pid": os.getpid()}
         return _json(state)
 
     async def hello(self, _: Request) -> Response:

@@ -25,6 +25,11 @@ _BACKLOG = 2048
 GRACE_S = 5.0
 """For the last terminal error to reach a client that is slow to take it."""
 
+_LINGER_S = 2.0
+"""How long a client that is connected may take with its next request, where another process takes the address over."""
+
+_LOOK_EVERY_S = 0.05
+
 
 def serve(config: Config, environ: Mapping[str, str], ready: Callable[[str], None]) -> int:
     """Serve until SIGINT or SIGTERM; the exit status. ``ready`` is called with the address once requests are taken.
@@ -33,15 +38,11 @@ def serve(config: Config, environ: Mapping[str, str], ready: Callable[[str], Non
     """
     app = build(config, environ, preload=True)
     server = config.server
-    if not is_loopback(server.host) and server_key(config, environ) is None:
-        raise ConfigError(
-            f"server.host {server.host} can be reached from other machines, which needs a key: "
-            "set server.api_key_file (or api_key_env), or leave the host at 127.0.0.1"
-        )
+    require_key_beyond_loopback(config, environ)
     logs.configure(config.log.format, debug=bool(environ.get("MILLSTREAM_DEBUG")))
-    listener = _listen(server.host, server.port)
-    address = f"http://{_in_url(server.host)}:{listener.getsockname()[1]}"
-    _quiet_uvicorn()
+    listener = listen(server.host, server.port)
+    address = address_of(server.host, listener)
+    quiet_uvicorn()
     runner = make_server(app, server.drain, lambda: ready(address))
     # uvicorn raises the signal that ended it once more when it is done; for us it has done its work by then.
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -51,7 +52,17 @@ def serve(config: Config, environ: Mapping[str, str], ready: Callable[[str], Non
     return 0 if runner.started else 1
 
 
-def make_server(app: Application, drain: float, ready: Callable[[], None], *, grace: float = GRACE_S) -> uvicorn.Server:
+def require_key_beyond_loopback(config: Config, environ: Mapping[str, str]) -> None:
+    """Raises ``ConfigError`` for a public address without a key."""
+    host = config.server.host
+    if not is_loopback(host) and server_key(config, environ) is None:
+        raise ConfigError(
+            f"server.host {host} can be reached from other machines, which needs a key: "
+            "set server.api_key_file (or api_key_env), or leave the host at 127.0.0.1"
+        )
+
+
+def make_server(app: Application, drain: float, ready: Callable[[], None], *, grace: float = GRACE_S) -> Server:
     """The server as it is run, for whoever brings the socket. ``ready`` is called once requests are taken.
 
     When it stops, streams may go on for ``drain`` seconds; ``grace`` seconds later, clients that have not taken their
@@ -71,11 +82,12 @@ def make_server(app: Application, drain: float, ready: Callable[[], None], *, gr
         timeout_keep_alive=75,
         timeout_graceful_shutdown=math.ceil(drain + grace) + 1,
     )
-    return _Server(config, app, drain, grace, ready)
+    return Server(config, app, drain, grace, ready)
 
 
-class _Server(uvicorn.Server):
-    """uvicorn, told when it listens, and with an end for streams that outlive the drain."""
+class Server(uvicorn.Server):
+    """uvicorn, told when it listens, with an end for streams that outlive the drain, and a way to hand its address over
+    to another process. ``stop`` and ``cut`` are called in its own event loop."""
 
     def __init__(
         self, config: uvicorn.Config, app: Application, drain: float, grace: float, ready: Callable[[], None]
@@ -85,31 +97,76 @@ class _Server(uvicorn.Server):
         self._drain = drain
         self._grace = grace
         self._ready = ready
+        self._handing_over = False
+        self._ending: list[asyncio.TimerHandle] = []
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
             self._ready()
 
+    def stop(self, drain: float, *, handing_over: bool = False) -> None:
+        """Take no further connections; streams may go on for ``drain`` seconds. Called again, the last word counts.
+
+        ``handing_over``: another process takes what is queued at the same socket, and a client that is connected
+        already may be about to ask.
+        """
+        under_way = bool(self._ending)
+        self._drain = drain
+        self._handing_over = handing_over
+        self.config.timeout_graceful_shutdown = math.ceil(drain + self._grace) + 1
+        self.should_exit = True
+        if under_way:
+            self._set_end()
+
+    def cut(self) -> None:
+        """Stop now, whatever is under way."""
+        self.should_exit = self.force_exit = True
+        # What uvicorn has to say about that is a traceback.
+        logging.getLogger("uvicorn.error").disabled = True
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         super().handle_exit(sig, frame)
-        if self.force_exit:
-            # A second Ctrl-C cuts everything off, as asked. What uvicorn has to say about that is a traceback.
-            logging.getLogger("uvicorn.error").disabled = True
+        if self.force_exit:  # a second Ctrl-C
+            self.cut()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         running = len(self._app.deliveries)
         if running:
             logs.logger.info("stopping: %d streams may go on for up to %g s", running, self._drain)
-        loop = asyncio.get_running_loop()
-        end = loop.call_later(self._drain, self._app.deliveries.interrupt, _shutting_down)
-        cut = loop.call_later(self._drain + self._grace, self._cut_off)
+        self._set_end()
         try:
+            if self._handing_over:
+                await self._hand_over(sockets or [])
             await super().shutdown(sockets)
         finally:
-            end.cancel()
-            cut.cancel()
+            for timer in self._ending:
+                timer.cancel()
             self._cut_off()
+
+    def _set_end(self) -> None:
+        for timer in self._ending:
+            timer.cancel()
+        loop = asyncio.get_running_loop()
+        self._ending = [
+            loop.call_later(self._drain, self._app.deliveries.interrupt, _shutting_down),
+            loop.call_later(self._drain + self._grace, self._cut_off),
+        ]
+
+    async def _hand_over(self, sockets: list[socket.socket]) -> None:
+        """Accept no more, but answer what those ask who are connected; each answer says that it is the last one."""
+        for server in self.servers:
+            server.close()
+        for listener in sockets:
+            listener.close()
+        self.server_state.default_headers = [*self.server_state.default_headers, (b"connection", b"close")]
+        loop = asyncio.get_running_loop()
+        end = loop.time() + _LINGER_S
+        while self._handing_over and not self.force_exit and loop.time() < end and self._may_be_asked():  # noqa: ASYNC110  # see below
+            await asyncio.sleep(_LOOK_EVERY_S)  # uvicorn does not tell when a response is complete
+
+    def _may_be_asked(self) -> bool:
+        return any(isinstance(found, ClientConnection) and found.is_idle for found in self.server_state.connections)
 
     def _cut_off(self) -> None:
         """End what is still connected. A client that does not read would keep its last bytes, and so us, for ever."""
@@ -121,7 +178,9 @@ def _shutting_down() -> PolicyRefusal:
     return PolicyRefusal("the gateway is shutting down; send the request again", Kind.SHUTDOWN)
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
+    """A listening socket. ``shared``: further ones may listen at the same address, and the kernel spreads the
+    connections over them. Raises ``ConfigError``."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         listener = socket.socket(found[0], socket.SOCK_STREAM)
@@ -129,6 +188,8 @@ def _listen(host: str, port: int) -> socket.socket:
         raise ConfigError(f"server.host {host!r} is not an address of this machine: {error.strerror}") from error
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.bind(found[4])
         listener.listen(_BACKLOG)
     except OSError as error:
@@ -141,11 +202,16 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+def address_of(host: str, listener: socket.socket) -> str:
+    """As a URL, with the port that was had."""
+    return f"http://{_in_url(host)}:{listener.getsockname()[1]}"
+
+
 def _in_url(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _quiet_uvicorn() -> None:
+def quiet_uvicorn() -> None:
     """Our log says what happens to requests; of uvicorn's only its errors are news."""
     for name in ("uvicorn", "uvicorn.error"):
         logger = logging.getLogger(name)

@@ -34,12 +34,15 @@ class RequestLine(msgspec.Struct, frozen=True, omit_defaults=True):
     error: str | None = None
 
 
-def configure(style: Literal["auto", "human", "json"], *, debug: bool, stream: TextIO | None = None) -> None:
-    """Send the log to ``stream`` (standard error). ``auto`` writes for people if that is a terminal."""
+def configure(
+    style: Literal["auto", "human", "json"], *, debug: bool, stream: TextIO | None = None, worker: int | None = None
+) -> None:
+    """Send the log to ``stream`` (standard error). ``auto`` writes for people if that is a terminal. Of several
+    processes that write to the same place, ``worker`` is this one's number."""
     out = stream if stream is not None else sys.stderr
     human = style == "human" or (style == "auto" and out.isatty())
     handler = logging.StreamHandler(out)
-    handler.setFormatter(_Human(colour=out.isatty()) if human else _Json())
+    handler.setFormatter(_Human(colour=out.isatty()) if human else _Json(worker))
     logger.handlers[:] = [handler]
     logger.propagate = False
     logger.setLevel(logging.DEBUG if debug else logging.INFO)
@@ -51,8 +54,13 @@ def request(line: RequestLine) -> None:
 
 
 class _Json(logging.Formatter):
+    def __init__(self, worker: int | None) -> None:
+        super().__init__()
+        self._who = {} if worker is None else {"worker": worker}
+
     def format(self, record: logging.LogRecord) -> str:
         fields: dict[str, Any] = {"time": _time(record).isoformat(timespec="milliseconds"), "level": record.levelname}
+        fields |= self._who
         line = getattr(record, "line", None)
         fields["event"] = record.getMessage()
         if line is not None:

@@ -35,11 +35,20 @@ class _Nothing:
 
 
 class ResponsesState:
-    """``async with`` it where the application begins and ends. ``owner`` is whose the stored replies are."""
+    """``async with`` it where the application begins and ends. ``owner`` is whose the stored replies are; ``alone``: no
+    other process uses the same store."""
 
     def __init__(
-        self, config: Config, gateway: Gateway, deliveries: Deliveries, store: SessionStore, owner: str
+        self,
+        config: Config,
+        gateway: Gateway,
+        deliveries: Deliveries,
+        store: SessionStore,
+        owner: str,
+        *,
+        alone: bool = True,
     ) -> None:
+        self._elsewhere_for = 0.0 if alone else config.responses.run_limit
         self._config = config
         self._gateway = gateway
         self._dialect = gateway.dialects[wire.NAME]
@@ -48,7 +57,7 @@ class ResponsesState:
         self._owner = owner
         self._tasks = Tasks()
         max_body = config.server.max_body
-        self._keeper = Keeper(store, self._tasks, gateway.now, config.sessions.keep_for, max_body)
+        self._keeper = Keeper(store, self._tasks, gateway.now, config.sessions.keep_for, max_body, alone=alone)
         self._asking = Asking(gateway, self._dialect, self._keeper, owner, max_body)
         self._runs = Runs(
             self._tasks,
@@ -81,7 +90,16 @@ class ResponsesState:
 
     def routes(self, pulse: Pulse) -> list[BaseRoute]:
         """All others: those below it, and the WebSocket."""
-        stored = partial(StoredResponse, self._gateway, self._dialect, pulse, self._keeper, self._runs, self._owner)
+        stored = partial(
+            StoredResponse,
+            self._gateway,
+            self._dialect,
+            pulse,
+            self._keeper,
+            self._runs,
+            self._owner,
+            self._elsewhere_for,
+        )
         socket = ResponsesSocket(
             self._gateway,
             self._dialect,

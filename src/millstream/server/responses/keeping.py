@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,10 @@ from millstream.telemetry import logs
 
 _PREFIX = "responses/"
 
+_LOOKS = 5
+_LOOK_AGAIN_S = 0.02
+"""Another process may have told its client of a reply that it is about to write down."""
+
 
 class Kept(msgspec.Struct, frozen=True):
     """One reply. ``input`` is what its own request said; what came before is that of ``previous``."""
@@ -31,6 +36,7 @@ class Kept(msgspec.Struct, frozen=True):
 class _State(msgspec.Struct, frozen=True):
     id: str
     status: str = ""
+    created_at: float = 0.0
     output: list[dict[str, Any]] = []
 
 
@@ -43,16 +49,25 @@ class History:
 
 
 class Keeper:
-    """Over one store. ``keep_for`` is in seconds; ``max_bytes`` bounds a conversation that is put together."""
+    """Over one store. ``keep_for`` is in seconds; ``max_bytes`` bounds a conversation that is put together; ``alone``:
+    no other process writes to the store."""
 
     def __init__(
-        self, store: SessionStore, tasks: Tasks, now: Callable[[], float], keep_for: float, max_bytes: int
+        self,
+        store: SessionStore,
+        tasks: Tasks,
+        now: Callable[[], float],
+        keep_for: float,
+        max_bytes: int,
+        *,
+        alone: bool = True,
     ) -> None:
         self._store = store
         self._tasks = tasks
         self._now = now
         self._keep_for = keep_for
         self._max_bytes = max_bytes
+        self._looks = 1 if alone else _LOOKS
         self._unwritten: dict[str, Kept] = {}
 
     def keep(self, reply_id: str, kept: Kept) -> None:
@@ -63,6 +78,11 @@ class Keeper:
     async def find(self, reply_id: str, owner: str) -> Kept | None:
         """Raises ``GatewayBug`` where the store cannot be read."""
         kept = self._unwritten.get(reply_id) or await self._read(reply_id)
+        for look in range(1, self._looks):
+            if kept is not None:
+                break
+            await asyncio.sleep(_LOOK_AGAIN_S * look)
+            kept = await self._read(reply_id)
         return kept if kept is not None and kept.owner == owner else None
 
     async def forget(self, reply_id: str) -> None:

@@ -10,14 +10,14 @@ from urllib.parse import parse_qsl
 import msgspec
 from starlette.types import Receive, Scope, Send
 
-from millstream.core.errors import ClientFault, GatewayBug
+from millstream.core.errors import ClientFault, GatewayBug, Kind
 from millstream.dialects.base import ClientCall, Dialect
 from millstream.pipeline import Gateway
 from millstream.server.connection import connection_of
 from millstream.server.deliver import Delivery, Pulse
 from millstream.server.model_api import Turn
 from millstream.server.responses.http import follow
-from millstream.server.responses.keeping import Keeper, Kept, is_under_way, listed, not_found
+from millstream.server.responses.keeping import Keeper, Kept, is_under_way, listed, not_found, state_of
 from millstream.server.responses.runs import Run, Runs
 from millstream.server.wire import encode_headers, header_map, read_body
 
@@ -29,10 +29,21 @@ _MOST_PER_PAGE = 100
 
 
 class StoredResponse:
-    """One of the endpoints below ``/v1/responses/{response_id}``. An ASGI application."""
+    """One of the endpoints below ``/v1/responses/{response_id}``. An ASGI application.
+
+    A run that is not here may be another process's for ``elsewhere_for`` seconds from its beginning.
+    """
 
     def __init__(
-        self, gateway: Gateway, dialect: Dialect, pulse: Pulse, keeper: Keeper, runs: Runs, owner: str, action: Action
+        self,
+        gateway: Gateway,
+        dialect: Dialect,
+        pulse: Pulse,
+        keeper: Keeper,
+        runs: Runs,
+        owner: str,
+        elsewhere_for: float,
+        action: Action,
     ) -> None:
         self._gateway = gateway
         self._dialect = dialect
@@ -40,12 +51,21 @@ class StoredResponse:
         self._keeper = keeper
         self._runs = runs
         self._owner = owner
+        self._elsewhere_for = elsewhere_for
         self._action = action
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         delivery = Delivery(receive, send, self._pulse, connection_of(scope))
         turn = _StoredTurn(
-            self._gateway, self._dialect, delivery, self._keeper, self._runs, self._owner, self._action, scope
+            self._gateway,
+            self._dialect,
+            delivery,
+            self._keeper,
+            self._runs,
+            self._owner,
+            self._elsewhere_for,
+            self._action,
+            scope,
         )
         await turn.serve(lambda body: ClientCall(body, header_map(scope)), read_body(scope, receive, _MAX_BODY))
 
@@ -61,6 +81,7 @@ class _StoredTurn(Turn):
         keeper: Keeper,
         runs: Runs,
         owner: str,
+        elsewhere_for: float,
         action: Action,
         scope: Scope,
     ) -> None:
@@ -68,6 +89,7 @@ class _StoredTurn(Turn):
         self._keeper = keeper
         self._runs = runs
         self._owner = owner
+        self._elsewhere_for = elsewhere_for
         self._id: str = scope["path_params"]["response_id"]
         self._params = dict(parse_qsl(scope["query_string"].decode("latin-1")))
         self._action = action
@@ -78,6 +100,8 @@ class _StoredTurn(Turn):
         kept = await self._keeper.find(self._id, self._owner)
         if kept is None:
             raise not_found(self._id)
+        if self._action == "delete" or self._action == "cancel":
+            self._check_reach(run, kept)
         if self._action == "delete":
             await self._delete(run)
         elif self._action == "cancel":
@@ -85,9 +109,32 @@ class _StoredTurn(Turn):
         elif self._action == "input_items":
             await self._list(kept)
         elif self._params.get("stream") == "true":
+            self._check_reach(run, kept)
             await self._stream_again(run)
         else:
-            await self._say(_state(run, kept))
+            await self._say(self._state(run, kept))
+
+    def _state(self, run: Run | None, kept: Kept) -> bytes:
+        if run is not None:
+            return run.snapshot()
+        if not is_under_way(kept) or self._is_elsewhere(kept):
+            return bytes(kept.response)
+        message = "the gateway that ran this response has stopped before it was complete"
+        response: dict[str, Any] = msgspec.json.decode(kept.response)
+        failed = {"status": "failed", "error": {"code": "server_error", "message": message}}
+        return msgspec.json.encode({**response, **failed})
+
+    def _is_elsewhere(self, kept: Kept) -> bool:
+        """Nobody here can tell whether it still runs there; once it could not any more, it has failed."""
+        return is_under_way(kept) and self._gateway.now() < state_of(kept).created_at + self._elsewhere_for
+
+    def _check_reach(self, run: Run | None, kept: Kept) -> None:
+        if run is None and self._is_elsewhere(kept):
+            message = (
+                f"Response with id '{self._id}' runs in another worker process of this gateway, which this connection "
+                "does not reach: try again on a new one, or get the response without stream until it has ended."
+            )
+            raise ClientFault(message, Kind.OVERLOADED, status=503)
 
     async def _say(self, body: bytes) -> None:
         headers = encode_headers({"content-type": "application/json", **self._headers})
@@ -110,7 +157,7 @@ class _StoredTurn(Turn):
         if run is not None:
             run.cancel()
             await _ended(run)
-        await self._say(_state(run, kept))
+        await self._say(self._state(run, kept))
 
     async def _delete(self, run: Run | None) -> None:
         if run is not None:
@@ -126,16 +173,6 @@ class _StoredTurn(Turn):
         if self._params.get("order", "desc") != "asc":
             items.reverse()
         await self._say(msgspec.json.encode(_page(items, self._params)))
-
-
-def _state(run: Run | None, kept: Kept) -> bytes:
-    if run is not None:
-        return run.snapshot()
-    if not is_under_way(kept):
-        return bytes(kept.response)
-    message = "the gateway that ran this response has stopped before it was complete"
-    response: dict[str, Any] = msgspec.json.decode(kept.response)
-    return msgspec.json.encode({**response, "status": "failed", "error": {"code": "server_error", "message": message}})
 
 
 async def _ended(run: Run) -> None:

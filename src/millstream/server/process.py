@@ -1,0 +1,92 @@
+"""A worker as its supervisor sees it: started, told what to do, waited for."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from contextlib import suppress
+
+import msgspec
+
+from millstream.server.worker import READY, Order
+
+_START_LIMIT_S = 60.0
+
+
+class WorkerProcess:
+    """``start`` it once. ``serves``: it has begun to take requests; ``status`` is its exit status once it has one,
+    negative for a signal."""
+
+    def __init__(self, order: Order) -> None:
+        self.number = order.worker
+        self.serves = False
+        self._order = order
+        self._process: asyncio.subprocess.Process | None = None
+        self._began = 0.0
+        self._ended_at: float | None = None
+
+    @property
+    def status(self) -> int | None:
+        return self._process.returncode if self._process is not None else None
+
+    @property
+    def age(self) -> float:
+        """How long it has lived, in seconds."""
+        until = self._ended_at if self._ended_at is not None else asyncio.get_running_loop().time()
+        return until - self._began
+
+    @property
+    def end(self) -> str:
+        """How it ended, in words."""
+        status = self.status
+        if status is None:
+            return "it still runs"
+        return f"signal {-status}" if status < 0 else f"exit status {status}"
+
+    async def start(self) -> None:
+        """Returns once it serves or has ended. Cancelled, it ends the process."""
+        self._began = asyncio.get_running_loop().time()
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-P",
+            "-m",
+            "millstream.server.worker",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            pass_fds=[self._order.listener],
+            process_group=0,  # Ctrl-C at the terminal is the supervisor's: it says what is to happen
+        )
+        try:
+            self.tell(msgspec.json.encode(self._order) + b"\n")
+            self.serves = await self._first_answer() == READY
+        finally:
+            if not self.serves:
+                self.kill()
+        if not self.serves:
+            await self.ended()
+
+    async def _first_answer(self) -> bytes:
+        if self._process is None or self._process.stdout is None:
+            return b""
+        try:
+            async with asyncio.timeout(_START_LIMIT_S):
+                return await self._process.stdout.read(1)
+        except TimeoutError:
+            return b""
+
+    async def ended(self) -> None:
+        """Waits for its end."""
+        if self._process is not None:
+            await self._process.wait()
+            self._ended_at = self._ended_at or asyncio.get_running_loop().time()
+
+    def tell(self, order: bytes) -> None:
+        """What it is to do. One that has ended does not hear it."""
+        if self._process is not None and self._process.stdin is not None and self.status is None:
+            with suppress(OSError):
+                self._process.stdin.write(order)
+
+    def kill(self) -> None:
+        if self._process is not None and self.status is None:
+            with suppress(ProcessLookupError):
+                self._process.kill()
