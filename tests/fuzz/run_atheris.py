@@ -5,6 +5,7 @@ A process of its own, since atheris rewrites the bytecode of what it imports and
 
 from __future__ import annotations
 
+import resource
 import sys
 from pathlib import Path
 
@@ -15,7 +16,11 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 with atheris.instrument_imports(include=["millstream.core", "millstream.dialects"]):
     from fuzzing import TARGETS
 
+MEMORY = 1024 * 1024 * 1024
+"""Of address space. What libFuzzer would limit is the peak of this process and of the one that started it."""
+
 if __name__ == "__main__":
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     target = TARGETS[sys.argv[1]]
     atheris.Setup([sys.argv[0], *sys.argv[2:]], target)
     atheris.Fuzz()

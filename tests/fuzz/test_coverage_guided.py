@@ -18,7 +18,6 @@ from fuzzing import TARGETS, seed_inputs
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("atheris") is None, reason="atheris is not installed")
 
 SECONDS = 4
-MEGABYTES = 512
 SCRIPT = Path(__file__).with_name("run_atheris.py")
 
 
@@ -31,7 +30,7 @@ def test_whatever_comes_is_answered_as_it_may_be(target: str, tmp_path: Path) ->
         (seeds / f"{number:04}").write_bytes(data)
     options = (
         f"-max_total_time={SECONDS}",
-        f"-rss_limit_mb={MEGABYTES}",
+        "-rss_limit_mb=0",  # see run_atheris.py
         "-timeout=10",
         "-max_len=4096",
         "-seed=1",

@@ -353,12 +353,16 @@ def test_waiting_for_what_does_not_happen_ends() -> None:
 
 def test_serving_in_a_process_ends_with_ctrl_c() -> None:
     code = (
-        "import sys; from millstream.testing.upstream import serve, scenario_of;"
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"  # what a background job ignores
+        "from millstream.testing.upstream import serve, scenario_of;"
         "serve(scenario_of({'replies': [{'text': 'a'}]}, 'x'), ready=lambda url: print(url, flush=True))"
     )
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=-1, stderr=-1, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline().startswith("http://127.0.0.1:")
-    process.send_signal(2)
-    _, errors = process.communicate(timeout=20)
+    with subprocess.Popen([sys.executable, "-c", code], stdout=-1, stderr=-1, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("http://127.0.0.1:")
+        process.send_signal(2)
+        try:
+            _, errors = process.communicate(timeout=20)
+        finally:
+            process.kill()
     assert (process.returncode, errors) == (0, "")

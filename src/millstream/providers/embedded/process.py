@@ -68,9 +68,10 @@ class LlamaProcess:
             if self._stopped:
                 self.stop()
             loaded = self._handshake(self._process, settings)
-            if loaded is None or loaded.address is None:
+            if loaded is None or loaded.address is None or self._stopped:
+                told = self._stopped
                 self.stop()
-                reason = self._reason(loaded, log)
+                reason = "it was told to stop" if told else self._reason(loaded, log)
                 raise _unusable(f"the embedded model {settings.model} could not be loaded: {reason}")
         self.address = loaded.address
 
