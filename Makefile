@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 PIP_VERSION := pip==26.3
 INSTALL := $(BIN)/python -m pip install -qq --constraint constraints.txt --build-constraint constraints.txt
 PYTEST := $(BIN)/python -m pytest
+PARALLEL := --numprocesses=logical --maxprocesses=4 --dist=loadfile
 AGENTS := tests/e2e/node_modules/.package-lock.json
 SDKS := tests/matrix/node_modules/.package-lock.json
 JUDGES := build/judges
@@ -23,10 +24,10 @@ run: $(VENV)/.stamp-run ## Install into .venv and start the gateway with its emb
 	@$(BIN)/millstream serve --unknown-model default $(ARGS)
 
 test: $(VENV)/.stamp-test $(AGENTS) $(SDKS) lint ## Everything: format, types, imports, the whole suite with coverage
-	$(PYTEST) --cov --cov-report=term:skip-covered $(ARGS)
+	$(PYTEST) $(PARALLEL) --cov --cov-report=term:skip-covered $(ARGS)
 
 check: $(VENV)/.stamp-test lint ## The quick gate: format, types, imports, unit tests
-	$(PYTEST) -q --ignore=tests/e2e --ignore=tests/matrix --ignore=tests/fuzz $(ARGS)
+	$(PYTEST) $(PARALLEL) -q --ignore=tests/e2e --ignore=tests/matrix --ignore=tests/fuzz $(ARGS)
 
 lint: $(VENV)/.stamp-test
 	$(BIN)/ruff format --check .
