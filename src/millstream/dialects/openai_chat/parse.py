@@ -127,6 +127,9 @@ class ChatParser:
             return
         if name == b"error":
             raise errors.fault_of(_value(data))
+        if data == _DONE:
+            self._end(events)
+            return
         try:
             chunk = wire.decode_chunk(data)
         except ValueError as error:
