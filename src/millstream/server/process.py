@@ -56,23 +56,23 @@ class WorkerProcess:
             pass_fds=[self._order.listener],
             process_group=0,  # Ctrl-C at the terminal is the supervisor's: it says what is to happen
         )
+        self.tell(msgspec.json.encode(self._order) + b"\n")
         try:
-            self.tell(msgspec.json.encode(self._order) + b"\n")
-            self.serves = await self._first_answer() == READY
-        finally:
-            if not self.serves:
-                self.kill()
-        if not self.serves:
+            async with asyncio.timeout(_START_LIMIT_S):
+                self.serves = await self._first_answer() == READY
+                if not self.serves:
+                    await self.ended()
+        except TimeoutError:
+            self.kill()
             await self.ended()
+        except asyncio.CancelledError:
+            self.kill()
+            raise
 
     async def _first_answer(self) -> bytes:
         if self._process is None or self._process.stdout is None:
             return b""
-        try:
-            async with asyncio.timeout(_START_LIMIT_S):
-                return await self._process.stdout.read(1)
-        except TimeoutError:
-            return b""
+        return await self._process.stdout.read(1)
 
     async def ended(self) -> None:
         """Waits for its end."""

@@ -160,13 +160,25 @@ class Server(uvicorn.Server):
         for listener in sockets:
             listener.close()
         self.server_state.default_headers = [*self.server_state.default_headers, (b"connection", b"close")]
-        loop = asyncio.get_running_loop()
-        end = loop.time() + _LINGER_S
-        while self._handing_over and not self.force_exit and loop.time() < end and self._may_be_asked():  # noqa: ASYNC110  # see below
+        idle: dict[ClientConnection, tuple[object, float]] = {}
+        while self._handing_over and not self.force_exit and self.server_state.connections:
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, ClientConnection):
+                    self._let_go(connection, idle)
+                elif isinstance(connection, ClientSocket) and not connection.leaving:
+                    connection.shutdown()
             await asyncio.sleep(_LOOK_EVERY_S)  # uvicorn does not tell when a response is complete
 
-    def _may_be_asked(self) -> bool:
-        return any(isinstance(found, ClientConnection) and found.is_idle for found in self.server_state.connections)
+    def _let_go(self, connection: ClientConnection, idle: dict[ClientConnection, tuple[object, float]]) -> None:
+        """Of a client that has not asked again for long enough. ``idle`` has the last request of each, and since when
+        nothing came after it."""
+        now = asyncio.get_running_loop().time()
+        if not connection.is_idle:
+            idle.pop(connection, None)
+        elif connection not in idle or idle[connection][0] is not connection.cycle:
+            idle[connection] = (connection.cycle, now)
+        elif now - idle[connection][1] > _LINGER_S:
+            connection.shutdown()
 
     def _cut_off(self) -> None:
         """End what is still connected. A client that does not read would keep its last bytes, and so us, for ever."""

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from millstream import registry
 from millstream.config import Config, ConfigError
 from millstream.server import worker
-from millstream.server.app import routes, shared_providers
+from millstream.server.app import routes
 from millstream.server.process import WorkerProcess
 from millstream.server.run import GRACE_S, address_of, listen, require_key_beyond_loopback
 from millstream.telemetry import logs
@@ -51,11 +51,7 @@ def supervise(
     def load_again() -> Config:
         return checked(load(), environ)
 
-    try:
-        return asyncio.run(Supervisor(listeners, config, load_again, environ, lambda: ready(address)).run())
-    finally:
-        for listener in listeners:
-            listener.close()
+    return asyncio.run(Supervisor(listeners, config, load_again, environ, lambda: ready(address)).run())
 
 
 def checked(config: Config, environ: Mapping[str, str]) -> Config:
@@ -63,12 +59,12 @@ def checked(config: Config, environ: Mapping[str, str]) -> Config:
     require_key_beyond_loopback(config, environ)
     providers = registry.providers(config, environ)
     table = routes(config, providers)
-    if providers[table.resolve(table.default).provider].kind == "embedded":
-        raise ConfigError(
-            "the embedded model runs in one process, and it is the default model here: set default_model or a "
-            "provider's key, or leave --workers out"
-        )
-    routes(config, shared_providers(providers))
+    for setting, name in [("default_model", table.default), *((f"aliases.{alias}", alias) for alias in config.aliases)]:
+        if providers[table.resolve(name).provider].kind == "embedded":
+            raise ConfigError(
+                f"{setting}: the embedded model is served by one process alone: name another model here "
+                "(a provider's key makes its own the default), or leave --workers out"
+            )
     if config.sessions.store == "memory":
         raise ConfigError('sessions.store: "memory" is one process\'s own; with --workers it must be "sqlite"')
     return config
@@ -110,7 +106,7 @@ class _Place:
 
 
 class Supervisor:
-    """``run`` it once. It owns neither ``listeners`` nor what ``load`` reads."""
+    """``run`` it once; it closes ``listeners`` at its end. ``load`` gives fresh settings, or raises ``ConfigError``."""
 
     def __init__(
         self,
@@ -251,6 +247,8 @@ class Supervisor:
         """Let every worker's streams end, those of former settings too."""
         for process in self._processes:
             process.tell(worker.STOP)
+        for place in self._places:
+            place.listener.close()  # else new clients would wait in a queue that nobody serves any more
         ends = asyncio.create_task(self._all_ended())
         cut = asyncio.create_task(self._cutting.wait())
         limit = self._config.server.drain + 2 * GRACE_S
