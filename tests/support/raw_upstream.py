@@ -97,6 +97,11 @@ class RawUpstream:
         self._arrived: asyncio.Condition
 
     @property
+    def open(self) -> int:
+        """How many connections there are now."""
+        return len(self._tasks)
+
+    @property
     def url(self) -> str:
         host, port = self._server.sockets[0].getsockname()
         return f"http://{host}:{port}"
