@@ -30,6 +30,10 @@ class Mixed:
         self._upstream = upstream
         self.ends: Counter[str] = Counter()
 
+    def turn_to(self, address: tuple[str, int]) -> None:
+        """Where the gateway is."""
+        self._address = address
+
     async def answer(self, call: Call) -> None:
         kind = json.loads(call.body)["model"].replace("-", " ")
         if kind in ("limited", "refused"):
