@@ -1,0 +1,133 @@
+"""The application lane: what happens around the model's own words while a run works.
+
+They stand between the events of a reply (``core/events.py``), never inside its grammar: dialects of model APIs do not see
+them. Sections of their own surfaces (chat events, agent events, AG-UI, …) render both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from millstream.core.events import Event
+from millstream.core.messages import ResultPart
+
+
+class RunStart(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """A run began: the first event of its journal. ``model`` is the name it was routed to."""
+
+    run_id: str
+    model: str = ""
+    session_id: str | None = None
+
+
+class StepStart(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """Another model call of the run; counted from 1."""
+
+    number: int
+
+
+class ToolDetected(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """The model names a tool that runs here; its arguments are still to come."""
+
+    call_id: str
+    tool: str
+
+
+class ToolRunStart(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """``arguments`` is the whole JSON text the model wrote, checked against the tool's schema."""
+
+    call_id: str
+    tool: str
+    arguments: str
+
+
+class ToolRunProgress(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """``current`` of ``total`` as the tool counts them; ``message`` is a line for people, or a piece of output."""
+
+    call_id: str
+    tool: str
+    current: float | None = None
+    total: float | None = None
+    message: str | None = None
+
+
+class ToolRunEnd(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """``content`` is what the model is told; ``seconds`` is the tool's own time."""
+
+    call_id: str
+    tool: str
+    content: str | tuple[ResultPart, ...]
+    is_error: bool = False
+    seconds: float = 0.0
+
+
+class ApprovalAsked(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """The run pauses until somebody says whether ``tool`` may run with these ``arguments``."""
+
+    id: str
+    call_id: str
+    tool: str
+    arguments: str
+
+
+class ApprovalGiven(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    id: str
+    call_id: str
+    approved: bool
+    reason: str | None = None
+
+
+class Switched(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """The reply goes on with another upstream, or with another call to the same, after ``reason``."""
+
+    model: str
+    reason: str
+
+
+class Status(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    status: str
+    message: str | None = None
+
+
+class Context(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """What the user seems to want (a conversation's intent and entities), found beside the answer."""
+
+    intent: str
+    entities: Mapping[str, Any] = {}
+    updated: bool = True
+
+
+class Suggestions(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    items: tuple[str, ...]
+
+
+class RunEnd(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """After the reply's ``Finish`` or ``Fault``, the last event of the journal. ``reason`` is ``finished``, ``failed``,
+    ``cancelled``, ``max_iterations`` or ``lost`` (its gateway died)."""
+
+    reason: str
+    steps: int = 1
+    tool_calls: int = 0
+    seconds: float = 0.0
+
+
+AppEvent = (
+    RunStart
+    | StepStart
+    | ToolDetected
+    | ToolRunStart
+    | ToolRunProgress
+    | ToolRunEnd
+    | ApprovalAsked
+    | ApprovalGiven
+    | Switched
+    | Status
+    | Context
+    | Suggestions
+    | RunEnd
+)
+
+RunEvent = Event | AppEvent
