@@ -1,7 +1,7 @@
 """The application lane: what happens around the model's own words while a run works.
 
-They stand between the events of a reply (``core/events.py``), never inside its grammar: dialects of model APIs do not see
-them. Sections of their own surfaces (chat events, agent events, AG-UI, …) render both.
+They stand between the events of a reply (``core/events.py``), never inside its grammar: dialects of model APIs do not
+see them. Surfaces of our own (chat events, agent events, AG-UI, …) render both.
 """
 
 from __future__ import annotations
