@@ -16,7 +16,7 @@ from millstream.core.errors import GatewayBug, Kind, MillstreamError, UpstreamFa
 from millstream.core.grammar import Grammar, GrammarError, State
 from millstream.core.sse import FRAME_END
 from millstream.core.stops import StopSequences
-from millstream.dialects.base import Parser, Renderer
+from millstream.dialects.base import Parser, Renderer, RepeatingParser, RepeatingRenderer
 
 
 class Relay(Protocol):
@@ -45,6 +45,8 @@ class Relay(Protocol):
 
 class _Watched:
     """Parse, check against the grammar, and keep the fault."""
+
+    __slots__ = ("_parser", "done", "error", "watch")
 
     def __init__(self, parser: Parser) -> None:
         self.watch = Grammar()
@@ -105,16 +107,29 @@ class _Watched:
 
 
 class HubRelay(_Watched):
-    """Every event through the client's renderer. ``stop``: sequences that the upstream does not stop at itself."""
+    """Every event through the client's renderer. ``stop``: sequences that the upstream does not stop at itself.
+
+    A read that is known by what the one before it was changes nothing but the text that is passed on: where parser and
+    renderer can say so, it needs no event either.
+    """
+
+    __slots__ = ("_heard_more", "_renderer", "_repeating", "_say_more", "_stops")
 
     def __init__(self, parser: Parser, renderer: Renderer, stop: Sequence[str] = ()) -> None:
         super().__init__(parser)
         self._renderer = renderer
         self._stops = StopSequences(stop) if stop else None
+        self._repeating: RepeatingParser | None = None
+        if isinstance(parser, RepeatingParser) and isinstance(renderer, RepeatingRenderer) and not stop:
+            self._repeating = parser
+            self._heard_more = parser.more
+            self._say_more = renderer.more
 
     def feed(self, data: bytes) -> bytes:
         if self.done:
             return b""
+        if self._repeating is not None and (text := self._heard_more(data)):
+            return self._say_more(self._repeating.more_of, text)
         try:
             events = self._parser.feed(data)
         except UpstreamFault as error:
@@ -158,6 +173,8 @@ class SideDoor(_Watched):
 
     The client's renderer is only made where the upstream could not say itself how it ended.
     """
+
+    __slots__ = ("_blind", "_held", "_held_size", "_new_parser", "_renderer")
 
     def __init__(self, new_parser: Callable[[], Parser], renderer: Callable[[], Renderer]) -> None:
         super().__init__(new_parser())

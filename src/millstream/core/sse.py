@@ -27,33 +27,29 @@ Frame = tuple[bytes, bytes]
 class SSEDecoder:
     """Incremental decoder of one stream. ``feed`` gives the frames that bytes completed."""
 
-    __slots__ = ("_first", "_limit", "_pieces", "_size", "_tail_end", "stray")
+    __slots__ = ("_first", "_limit", "_pieces", "_tail_end", "pending", "stray")
 
     def __init__(self, limit: int = MAX_FRAME_BYTES) -> None:
         self._limit = limit
         self._pieces: list[bytes] = []
-        self._size = 0
+        self.pending = 0
+        """Bytes at the end of the input that no frame end has followed yet."""
         self._tail_end = b""
         self._first = True
         self.stray = b""
-
-    @property
-    def pending(self) -> int:
-        """Bytes at the end of the input that no frame end has followed yet."""
-        return self._size
 
     def feed(self, data: bytes) -> list[Frame]:
         """Frames completed by ``data``. Raises ``UpstreamFault`` if a frame grows beyond the limit."""
         if not data:
             return []
-        if self._size:
+        if self.pending:
             if not _has_frame_end(self._tail_end + data):
                 self._keep(data)
                 return []
             self._pieces.append(data)
             data = b"".join(self._pieces)
             self._pieces.clear()
-            self._size = 0
+            self.pending = 0
             self._tail_end = b""
         if b"\r" in data:
             blocks = _split_crlf(data)
@@ -85,7 +81,7 @@ class SSEDecoder:
         """The frame an ended stream left without its blank line, if there is one."""
         rest = b"".join(self._pieces)
         self._pieces.clear()
-        self._size = 0
+        self.pending = 0
         self._tail_end = b""
         frames: list[Frame] = []
         if rest:
@@ -94,9 +90,9 @@ class SSEDecoder:
 
     def _keep(self, data: bytes) -> None:
         self._pieces.append(data)
-        self._size += len(data)
+        self.pending += len(data)
         self._tail_end = (self._tail_end + data)[-3:]
-        if self._size > self._limit:
+        if self.pending > self._limit:
             raise UpstreamFault(f"the upstream sent a frame of over {self._limit} bytes", Kind.MALFORMED)
 
     def _block(self, block: bytes, frames: list[Frame]) -> None:

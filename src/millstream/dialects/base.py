@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 from urllib.parse import quote
 
 import msgspec
@@ -125,6 +125,28 @@ class Renderer(Protocol):
 
     def keepalive(self) -> bytes:
         """Bytes that keep this dialect's clients from giving up, sent between frames during silence."""
+        ...
+
+
+@runtime_checkable
+class RepeatingParser(Protocol):
+    """A parser that may know a read by what the one before it was (``core/repeats.py``)."""
+
+    more_of: int
+    """The block that ``more`` speaks of."""
+
+    def more(self, data: bytes) -> str:
+        """The text of the one delta of block ``more_of`` that ``data`` stands for; ``data`` is then taken in. Empty
+        if that cannot be told: then it is to be fed."""
+        ...
+
+
+@runtime_checkable
+class RepeatingRenderer(Protocol):
+    """A renderer that says such a delta without being given an event."""
+
+    def more(self, index: int, text: str) -> bytes:
+        """What ``render`` says to a delta of ``text`` without extras in block ``index``, of text or thinking."""
         ...
 
 

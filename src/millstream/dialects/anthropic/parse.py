@@ -38,12 +38,16 @@ _LONGEST_QUOTE = 500
 class AnthropicParser:
     """Fulfils ``dialects.base.Parser``."""
 
+    __slots__ = ("_message", "_repeated", "_repeats_text", "_speaking", "_sse", "more_of")
+
     def __init__(self) -> None:
         self._sse = SSEDecoder()
         self._message = MessageIn()
         self._repeated = Repeated()
         self._speaking: tuple[int, Block] | None = None
         """The block, and its number upstream, whose pieces of text ``_repeated`` knows, once it knows any."""
+        self._repeats_text = True
+        self.more_of = 0
 
     @property
     def pending(self) -> int:
@@ -53,17 +57,22 @@ class AnthropicParser:
         message, sse = self._message, self._sse
         if message.ended:
             return []
-        if self._speaking is not None and not sse.pending and (text := self._repeated.text_in(data)):
-            number, block = self._speaking
-            if message.blocks.get(number) is block:
-                of_text = block.kind == "text"
-                return [ev.TextDelta(block.index, text) if of_text else ev.ReasoningDelta(block.index, text)]
+        if text := self.more(data):
+            return [ev.TextDelta(self.more_of, text) if self._repeats_text else ev.ReasoningDelta(self.more_of, text)]
         frames = sse.feed(data)
         self._take(frames)
         events = self._flushed()
         if len(frames) == len(events) == 1 and not sse.pending and self._repeated.teachable:
             self._learn(data, frames[0][1], events[0])
         return events
+
+    def more(self, data: bytes) -> str:
+        """Fulfils ``dialects.base.RepeatingParser``."""
+        speaking = self._speaking
+        if speaking is None or self._sse.pending or self._message.ended:
+            return ""
+        number, block = speaking
+        return self._repeated.text_in(data) if self._message.blocks.get(number) is block else ""
 
     def _learn(self, data: bytes, payload: bytes, event: ev.Event) -> None:
         """``data`` was one frame and gave ``event`` alone: if that was a piece of text, others like it will follow."""
@@ -79,6 +88,8 @@ class AnthropicParser:
         kind, field = (TextDelta, b"text") if block.kind == "text" else (ThinkingDelta, b"thinking")
         known = type(said.delta) is kind and self._repeated.learn(data, field, event.text)
         self._speaking = (said.index, block) if known else None
+        self._repeats_text = block.kind == "text"
+        self.more_of = block.index
 
     def finish(self) -> list[ev.Event]:
         message = self._message

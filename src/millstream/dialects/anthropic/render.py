@@ -43,6 +43,22 @@ _BEGINS = (ev.TextStart, ev.ReasoningStart, ev.ToolCallStart, ev.ServerToolResul
 class AnthropicRenderer:
     """Fulfils ``dialects.base.Renderer``."""
 
+    __slots__ = (
+        "_called",
+        "_context",
+        "_custom",
+        "_delta",
+        "_end",
+        "_hidden",
+        "_hide_thinking",
+        "_live",
+        "_out",
+        "_refused",
+        "_usage",
+        "_waiting",
+        "_written",
+    )
+
     def __init__(self, context: ReplyContext) -> None:
         self._context = context
         self._hide_thinking = reply_out.hides_thinking(context.request)
@@ -68,6 +84,12 @@ class AnthropicRenderer:
             if (kind is _TEXT_DELTA or kind is _REASONING_DELTA) and event.index == self._live:  # type: ignore[union-attr]  # both have one
                 return b"%b%b}}\n\n" % (self._delta, _ENCODE(event.text))  # type: ignore[union-attr]
         return self._render_all(events)
+
+    def more(self, index: int, text: str) -> bytes:
+        """Fulfils ``dialects.base.RepeatingRenderer``."""
+        if index == self._live:
+            return b"%b%b}}\n\n" % (self._delta, _ENCODE(text))
+        return self._render_all([ev.TextDelta(index, text)])
 
     def _render_all(self, events: Sequence[ev.Event]) -> bytes:
         out = self._out

@@ -99,6 +99,10 @@ class GeminiRenderer:
                 self._other(event, out)
         return b"".join(out)
 
+    def more(self, index: int, text: str) -> bytes:
+        """Fulfils ``dialects.base.RepeatingRenderer``."""
+        return self.render((ev.TextDelta(index, text),))
+
     def keepalive(self) -> bytes:
         """A bare newline: not a line of any event, and white space between the elements of an array. Comments and
         empty events cost Gemini CLI an attempt."""

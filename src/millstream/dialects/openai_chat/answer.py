@@ -33,7 +33,6 @@ class Answer:
     """``finish_reason``: as the upstream gave it, once it has. ``voice``: whose block is open."""
 
     __slots__ = (
-        "_block",
         "_calls",
         "_citations",
         "_cited",
@@ -42,6 +41,7 @@ class Answer:
         "_indexes",
         "_logprobs",
         "_stopped_at",
+        "block",
         "finish_reason",
         "number",
         "voice",
@@ -53,7 +53,7 @@ class Answer:
         self._indexes = indexes
         self._calls = Calls(number, indexes, reply_id)
         self.voice: Voice = ""
-        self._block = -1
+        self.block = -1
         self._heard: list[str] = []
         self._details = reasoning.Details()
         self._logprobs: list[Mapping[str, Any]] = []
@@ -71,12 +71,9 @@ class Answer:
         if choice.finish_reason:
             self._finish(choice, events)
 
-    def go_on(self, text: str) -> ev.Event:
-        """More of what the open voice says."""
-        if self.voice == "reasoning":
-            self._heard.append(text)
-            return ev.ReasoningDelta(self._block, text)
-        return ev.TextDelta(self._block, text)
+    def hear(self, thought: str) -> None:
+        """More of the open block of thinking."""
+        self._heard.append(thought)
 
     def _finish(self, choice: wire.Choice, events: list[ev.Event]) -> None:
         """The first reason counts: repetitions come with the usage."""
@@ -93,14 +90,14 @@ class Answer:
         thought = delta.reasoning_content or delta.reasoning
         if thought and self.voice == "reasoning" and not delta.reasoning_details:
             self._heard.append(thought)
-            events.append(ev.ReasoningDelta(self._block, thought))
+            events.append(ev.ReasoningDelta(self.block, thought))
         elif thought or delta.reasoning_details:
             self._think(thought or "", delta.reasoning_details, events)
         given = logprobs if logprobs and isinstance(logprobs, dict) and any(logprobs.values()) else None
         content = delta.content
         if content:
             if type(content) is str and self.voice == "text" and given is None:
-                events.append(ev.TextDelta(self._block, content))
+                events.append(ev.TextDelta(self.block, content))
             else:
                 self._say(content, given, events)
         if delta.refusal or delta.annotations or delta.images or delta.audio or delta.function_call is not None:
@@ -143,7 +140,7 @@ class Answer:
             if self.voice != "reasoning":
                 self._begin("reasoning", events)
             self._heard.append(text)
-            events.append(ev.ReasoningDelta(self._block, text))
+            events.append(ev.ReasoningDelta(self.block, text))
         if entries:
             self._keep(entries, events)
 
@@ -163,25 +160,25 @@ class Answer:
         self._hush(events)
         self._calls.close_complete(events)
         self.voice = voice
-        self._block = next(self._indexes)
+        self.block = next(self._indexes)
         if voice == "reasoning":
             self._heard.clear()
-            events.append(ev.ReasoningStart(self._block, self.number))
+            events.append(ev.ReasoningStart(self.block, self.number))
         else:
             kind: Literal["text", "refusal"] = "refusal" if voice == "refusal" else "text"
-            events.append(ev.TextStart(self._block, self.number, kind))
+            events.append(ev.TextStart(self.block, self.number, kind))
 
     def _speak(self, voice: Voice, text: str, logprobs: Mapping[str, Any] | None, events: list[ev.Event]) -> None:
         self._begin(voice, events)
         extra = None if logprobs is None else {wire.NAME: {"logprobs": logprobs}}
-        events.append(ev.TextDelta(self._block, text, extra))
+        events.append(ev.TextDelta(self.block, text, extra))
 
     def _odd_logprobs(self, logprobs: Mapping[str, Any], events: list[ev.Event]) -> None:
         """Those of thinking (DeepSeek), or of a token that gave no text of its own."""
         if self.voice == "reasoning":
             self._logprobs.append(logprobs)
         elif self.voice:
-            events.append(ev.TextDelta(self._block, "", {wire.NAME: {"logprobs": logprobs}}))
+            events.append(ev.TextDelta(self.block, "", {wire.NAME: {"logprobs": logprobs}}))
 
     def _part(self, part: object, events: list[ev.Event]) -> None:
         """Mistral's: thinking is a part of the content, itself made of parts."""
@@ -198,7 +195,7 @@ class Answer:
             return
         if "thinking" in part:
             self._begin("reasoning", events)
-            events.append(ev.ReasoningDelta(self._block, text))
+            events.append(ev.ReasoningDelta(self.block, text))
         else:
             self._speak("text", text, None, events)
 
@@ -240,7 +237,7 @@ class Answer:
             self._say_citations(events)
 
     def _say_citations(self, events: list[ev.Event]) -> None:
-        events += [ev.Citation(self._block, **msgspec.structs.asdict(citation)) for citation in self._citations]
+        events += [ev.Citation(self.block, **msgspec.structs.asdict(citation)) for citation in self._citations]
         self._citations.clear()
 
     def _hush(self, events: list[ev.Event]) -> None:
@@ -248,12 +245,12 @@ class Answer:
         voice, self.voice = self.voice, ""
         if voice == "reasoning":
             extra = own_extra(wire.NAME, {"logprobs": _merged(self._logprobs)} if self._logprobs else {})
-            events.append(ev.ReasoningEnd(self._block, self._details.seal(), extra))
+            events.append(ev.ReasoningEnd(self.block, self._details.seal(), extra))
             self._logprobs.clear()
         elif voice:
             if self._citations and voice == "text":
                 self._say_citations(events)
-            events.append(ev.TextEnd(self._block))
+            events.append(ev.TextEnd(self.block))
 
     def close(self, events: list[ev.Event]) -> None:
         """End everything that is open."""

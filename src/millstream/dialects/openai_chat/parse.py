@@ -35,10 +35,12 @@ class ChatParser:
         "_ended",
         "_indexes",
         "_repeated",
+        "_repeats_thought",
         "_reply_id",
         "_speaking",
         "_started",
         "_usage",
+        "more_of",
     )
 
     def __init__(self) -> None:
@@ -52,6 +54,8 @@ class ChatParser:
         self._repeated = Repeated()
         self._speaking: tuple[Answer, Voice] | None = None
         """Whose pieces of text ``_repeated`` knows, once it knows any."""
+        self._repeats_thought = False
+        self.more_of = 0
 
     @property
     def pending(self) -> int:
@@ -61,11 +65,10 @@ class ChatParser:
         events: list[ev.Event] = []
         if self._ended:
             return events
-        if self._speaking is not None and not self._decoder.pending and (text := self._repeated.text_in(data)):
-            answer, voice = self._speaking
-            if answer.voice is voice:
-                events.append(answer.go_on(text))
-                return events
+        if text := self.more(data):
+            delta = ev.ReasoningDelta if self._repeats_thought else ev.TextDelta
+            events.append(delta(self.more_of, text))
+            return events
         try:
             frames = self._decoder.feed(data)
             for name, payload in frames:
@@ -76,6 +79,20 @@ class ChatParser:
             if len(frames) == len(events) == 1 and not self._decoder.pending and self._repeated.teachable:
                 self._learn(data, frames[0][1])
         return events
+
+    def more(self, data: bytes) -> str:
+        """Fulfils ``dialects.base.RepeatingParser``."""
+        speaking = self._speaking
+        if speaking is None or self._decoder.pending or self._ended:
+            return ""
+        text = self._repeated.text_in(data)
+        if text:
+            answer, voice = speaking
+            if answer.voice is not voice:
+                return ""
+            if self._repeats_thought:
+                answer.hear(text)
+        return text
 
     def _learn(self, data: bytes, payload: bytes) -> None:
         """``data`` was one frame and gave one event: if that was a piece of text, others like it will follow."""
@@ -89,6 +106,8 @@ class ChatParser:
         answer = self._answer(chunk.choices[0], 0)
         if self._repeated.learn(data, *piece):
             self._speaking = answer, answer.voice
+            self._repeats_thought = answer.voice == "reasoning"
+            self.more_of = answer.block
         else:
             self._speaking = None
 

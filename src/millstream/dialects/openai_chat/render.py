@@ -62,7 +62,7 @@ class _Block:
     """``before`` and ``after`` stand around the escaped text of a delta. ``said`` counts its characters, ``start`` is
     where a text begins in its choice's content. ``unsaid`` blocks are none of the client's."""
 
-    __slots__ = ("after", "before", "choice", "field", "heard", "said", "start", "unsaid")
+    __slots__ = ("after", "before", "choice", "field", "heard", "said", "start", "thought", "unsaid")
 
     def __init__(self, choice: int, before: bytes = b"", after: bytes = b"", start: int = 0) -> None:
         self.choice = choice
@@ -72,6 +72,7 @@ class _Block:
         self.start = start
         self.heard: list[str] = []
         self.field: StringField | None = None
+        self.thought = False
         self.unsaid = not before
 
 
@@ -118,6 +119,15 @@ class ChatRenderer:
             else:
                 self._seldom(event, out)
         return b"".join(out)
+
+    def more(self, index: int, text: str) -> bytes:
+        """Fulfils ``dialects.base.RepeatingRenderer``."""
+        block = self._blocks[index]
+        if block.thought:
+            block.heard.append(text)
+        else:
+            block.said += len(text)
+        return b"%b%b%b" % (block.before, _encode(text), block.after)
 
     def _seldom(self, event: _Seldom, out: list[bytes]) -> None:
         match event:
@@ -194,7 +204,8 @@ class ChatRenderer:
 
     def _start_thought(self, event: ev.ReasoningStart, out: list[bytes]) -> None:
         self._begin(event.choice, out)
-        self._blocks[event.index] = self._block(event.choice, b'"reasoning_content":', b"")
+        block = self._blocks[event.index] = self._block(event.choice, b'"reasoning_content":', b"")
+        block.thought = True
         if event.redacted is not None:
             self._say_details(event.choice, "", None, event.redacted, out)
 

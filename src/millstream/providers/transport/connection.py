@@ -39,6 +39,7 @@ class Connection(asyncio.Protocol):
         "_keep_alive",
         "_loop",
         "_news",
+        "_now",
         "_on_lost",
         "_parser",
         "_paused",
@@ -52,14 +53,19 @@ class Connection(asyncio.Protocol):
         "error",
         "headers",
         "heard_at",
+        "on_body",
         "status",
         "waiting",
     )
 
     def __init__(self, loop: asyncio.AbstractEventLoop, on_lost: Callable[[Connection], None]) -> None:
         self._loop = loop
+        self._now = loop.time
         self._on_lost = on_lost
         self._transport: asyncio.Transport | None = None
+        self._pieces: list[bytes] = []
+        self.on_body = self._pieces.append
+        """What the parser calls with each piece of a body."""
         self._parser = httptools.HttpResponseParser(self)
         self._writable: asyncio.Future[None] | None = None
         self._news: asyncio.Future[None] | None = None
@@ -79,7 +85,7 @@ class Connection(asyncio.Protocol):
         """Somebody waits for the upstream; the time in between is a slow client's."""
         self._sink: Sink | None = None
         self._slow_reader: Awaitable[None] | None = None
-        self._pieces: list[bytes] = []
+        self._pieces.clear()
         self._paused = False
         self._head_bytes = 0
         self._keep_alive = False
@@ -136,7 +142,7 @@ class Connection(asyncio.Protocol):
         try:
             self._attend()
             if self._pieces:
-                self._push(sink)
+                self._push(sink, self._pieces)
             while not sink.done or self._slow_reader is not None:
                 if self._slow_reader is not None:
                     await self._wait_for_reader(sink)
@@ -167,12 +173,13 @@ class Connection(asyncio.Protocol):
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._break(Broken(f"what it sent is no HTTP: {error}"))
-        if self._pieces:
+        pieces = self._pieces
+        if pieces:
             sink = self._sink
             if sink is None:
                 self._hold()
             elif self._slow_reader is None:
-                self._push(sink)
+                self._push(sink, pieces)
         if self.complete or not self.answered:
             self._settle()
 
@@ -218,9 +225,6 @@ class Connection(asyncio.Protocol):
             self._inflate = zlib.decompressobj(zlib.MAX_WBITS | 32)
         self._wake()
 
-    def on_body(self, body: bytes) -> None:
-        self._pieces.append(body)
-
     def on_message_complete(self) -> None:
         if self.answered:
             self.complete = True
@@ -248,10 +252,9 @@ class Connection(asyncio.Protocol):
                 self._keep_alive = False
                 return
 
-    def _push(self, sink: Sink) -> None:
+    def _push(self, sink: Sink, pieces: list[bytes]) -> None:
         """Through the gateway to the client, in the callback that read the socket."""
-        self.heard_at = self._loop.time()
-        pieces = self._pieces
+        self.heard_at = self._now()
         try:
             whole = len(pieces) == 1 and self._inflate is None
             wait = sink.take(pieces.pop() if whole else self._held())
@@ -274,7 +277,7 @@ class Connection(asyncio.Protocol):
         self._slow_reader = None
         self._attend()
         if self._pieces:
-            self._push(sink)
+            self._push(sink, self._pieces)
 
     def _attend(self) -> None:
         """From now on silence is the upstream's."""
