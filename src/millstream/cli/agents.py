@@ -13,7 +13,7 @@ from millstream.providers.catalog import Provider
 NO_KEY = "millstream"
 """Sent as the credential where the gateway asks for none: clients refuse to start without one."""
 
-_OTHER_BACKENDS = ("CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX", "CLAUDE_CODE_USE_FOUNDRY")
+OTHER_BACKENDS = ("CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX", "CLAUDE_CODE_USE_FOUNDRY")
 _LOCAL = "127.0.0.1,localhost,::1"
 
 _CLAUDE_FAMILIES = {"opus": "claude-opus-5-5", "sonnet": "claude-sonnet-5", "haiku": "claude-haiku-4-5-20251001"}
@@ -30,30 +30,43 @@ class ClaudeModels:
     haiku: str
 
 
-def claude_models(routes: Routes, providers: Mapping[str, Provider], model: str | None) -> ClaudeModels:
-    """``model`` for everything, with its provider's small model for side calls; without it what the aliases say, and
-    the default model where they say nothing. Raises ``ClientFault`` for a ``model`` that no route has.
+def small_model(routes: Routes, providers: Mapping[str, Provider], model: str) -> str:
+    """The small model of ``model``'s provider, for side calls; ``model`` itself where the catalog names none."""
+    route = replace(routes, unknown="error").resolve(model)
+    small = providers[route.provider].small_model
+    return f"{route.provider}/{small}" if small else route.name
+
+
+def claude_models(
+    routes: Routes, providers: Mapping[str, Provider], model: str | None, small: str | None = None
+) -> ClaudeModels:
+    """``model`` for everything, with ``small``, or its provider's small model, for side calls; without it what the
+    aliases say, and the default model where they say nothing. Raises ``ClientFault`` for a name that no route has.
     """
     strict = replace(routes, unknown="error")
     route = strict.resolve(model or routes.default)
-    small = providers[route.provider].small_model
-    side = f"{route.provider}/{small}" if small else route.name
+    side = strict.resolve(small).name if small else small_model(routes, providers, model or routes.default)
     if model is not None:
         return ClaudeModels(route.name, route.name, route.name, side)
 
-    def meant(family: str, otherwise: str) -> str:
-        try:
-            return strict.resolve(_CLAUDE_FAMILIES[family]).name
-        except ClientFault:
-            return otherwise
+    opus, sonnet, haiku = (
+        meant(routes, _CLAUDE_FAMILIES[family], otherwise)
+        for family, otherwise in (("opus", route.name), ("sonnet", route.name), ("haiku", side))
+    )
+    return ClaudeModels(None, opus, sonnet, side if small else haiku)
 
-    return ClaudeModels(None, meant("opus", route.name), meant("sonnet", route.name), meant("haiku", side))
+
+def meant(routes: Routes, name: str, otherwise: str) -> str:
+    """The model that an agent's own ``name`` for one stands for here, ``otherwise`` where nothing is said of it."""
+    try:
+        return replace(routes, unknown="error").resolve(name).name
+    except ClientFault:
+        return otherwise
 
 
 def claude_environment(environ: Mapping[str, str], url: str, key: str | None, models: ClaudeModels) -> dict[str, str]:
-    """``environ`` with what makes Claude Code use the gateway at ``url`` (no ``/v1``: it appends that itself)."""
-    found = {name: value for name, value in environ.items() if name not in _OTHER_BACKENDS}
-    found |= {
+    """What makes Claude Code use the gateway at ``url`` (no ``/v1``: it appends that itself)."""
+    found = {
         "ANTHROPIC_BASE_URL": url,
         "ANTHROPIC_AUTH_TOKEN": key or NO_KEY,
         "ANTHROPIC_API_KEY": "",
@@ -70,10 +83,10 @@ def claude_environment(environ: Mapping[str, str], url: str, key: str | None, mo
     }
     if models.main is not None:
         found["ANTHROPIC_MODEL"] = models.main
-    return found | _no_proxy(environ)
+    return found | no_proxy(environ)
 
 
-def _no_proxy(environ: Mapping[str, str]) -> dict[str, str]:
+def no_proxy(environ: Mapping[str, str]) -> dict[str, str]:
     """A proxy for the internet must not be asked for the gateway on this machine."""
     proxied = any(name in environ for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"))
     spellings: tuple[Literal["NO_PROXY", "no_proxy"], ...] = ("NO_PROXY", "no_proxy")

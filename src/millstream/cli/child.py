@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
+import termios
+import threading
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
 FORWARDED = (signal.SIGTERM, signal.SIGHUP)
+TERM_LIMIT = 5.0
+"""Seconds a program may take to end after it was asked to."""
 
 
 def status_of_signal(number: int) -> int:
@@ -28,11 +33,12 @@ def leaving_on_signals() -> Generator[None]:
         yield
 
 
-def run(command: Sequence[str], environ: Mapping[str, str]) -> int:
+def run(command: Sequence[str], environ: Mapping[str, str], lifeline: int | None = None) -> int:
     """Runs ``command`` in the foreground and gives its exit status, 128 + n if signal n ended it.
 
     Ctrl-C and Ctrl-\\ reach it from the terminal as they reach us: they are its own to handle. ``SIGTERM`` and
-    ``SIGHUP`` sent to us are passed on. Raises ``OSError`` if it cannot be run.
+    ``SIGHUP`` sent to us are passed on. ``lifeline`` is the writing end of a pipe: when nobody reads it any more, the
+    program is asked to end, as it would only wait for what is gone. Raises ``OSError`` if it cannot be run.
     """
     early: list[int] = []
     running: list[int] = []
@@ -47,14 +53,62 @@ def run(command: Sequence[str], environ: Mapping[str, str]) -> int:
         pass  # A handler, not SIG_IGN, which the child would inherit.
 
     table = dict.fromkeys(FORWARDED, forward) | dict.fromkeys((signal.SIGINT, signal.SIGQUIT), leave_to_child)
-    with _handlers(table):
+    with _handlers(table), _terminal_kept():
         process = subprocess.Popen(list(command), env=dict(environ))  # noqa: S603  # what the user asked for
         running.append(process.pid)
         for number in early:
             os.kill(process.pid, number)
-        process.returncode = _wait(process.pid)
-        running.clear()
+        with _ended_with(lifeline, running):
+            process.returncode = _wait(process.pid)
+            running.clear()
     return process.returncode if process.returncode >= 0 else status_of_signal(-process.returncode)
+
+
+@contextmanager
+def _ended_with(lifeline: int | None, running: Sequence[int]) -> Generator[None]:
+    """Within, the end of ``lifeline``'s reader is ``SIGTERM`` to who is ``running``, and ``SIGKILL`` if that is not
+    enough."""
+    if lifeline is None:
+        yield
+        return
+    stop, wake = os.pipe()
+
+    def watch() -> None:
+        events = select.poll()
+        events.register(lifeline, 0)  # an error is reported all the same: that nobody reads
+        events.register(stop, 0)
+        if any(descriptor == stop for descriptor, _ in events.poll()):
+            return
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            for pid in tuple(running):
+                os.kill(pid, number)
+            events = select.poll()
+            events.register(stop, 0)
+            if events.poll(TERM_LIMIT * 1000):
+                return
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        os.close(wake)  # reported as a hang-up
+        thread.join()
+        os.close(stop)
+
+
+@contextmanager
+def _terminal_kept() -> Generator[None]:
+    """A program that a signal ends leaves the terminal as it had it: without echo, for one. Put it back."""
+    if not os.isatty(0):
+        yield
+        return
+    before = termios.tcgetattr(0)
+    try:
+        yield
+    finally:
+        if _in_foreground() and termios.tcgetattr(0) != before:
+            termios.tcsetattr(0, termios.TCSADRAIN, before)
 
 
 def _wait(pid: int) -> int:

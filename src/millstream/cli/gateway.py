@@ -63,15 +63,18 @@ def log_folder() -> Path:
 class Started:
     """A gateway of our own on a free port. It ends with ``stop()``, and by itself if this process dies."""
 
-    def __init__(self, arguments: Sequence[str], environ: Mapping[str, str]) -> None:
-        """``arguments`` are options of ``serve``. Raises ``TyperException`` if the gateway does not come up."""
+    def __init__(
+        self, arguments: Sequence[str], environ: Mapping[str, str], lifeline: tuple[int, int] | None = None
+    ) -> None:
+        """``arguments`` are options of ``serve``. ``lifeline`` is a pipe whose end ends the gateway; both its ends are
+        ours from here on, the second until ``let_go``. Raises ``TyperException`` if the gateway does not come up."""
         folder = log_folder()
         folder.mkdir(parents=True, exist_ok=True)
         _forget_old_logs(folder)
         self.log = folder / f"gateway-{os.getpid()}.log"
         command = [sys.executable, "-P", "-m", "millstream", "serve", *arguments]
         command += ["--host", "127.0.0.1", "--port", "0", "--address-only", "--until-eof"]
-        stdin, self._lifeline = os.pipe()
+        stdin, self._lifeline = lifeline or os.pipe()
         self._addresses, stdout = os.pipe()
         log = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
@@ -113,10 +116,21 @@ class Started:
     def died(self) -> bool:
         return self._process.poll() is not None
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def show_log(self) -> None:
-        """Its last lines, on standard error."""
-        for line in self.log.read_text(errors="replace").splitlines()[-LOG_LINES_SHOWN:]:
-            sys.stderr.write(f"  {line}\n")
+        show_log(self.log)
+
+    def let_go(self, *, ended: bool) -> None:
+        """Leave a gateway to the others who hold its lifeline, or bury one that has ``ended``."""
+        os.close(self._addresses)
+        if ended:
+            self._process.wait()
+            self._forget_empty_log()
+        else:
+            self._process.returncode = 0  # it is nobody's child any more: nothing is left to wait for
 
     def stop(self) -> None:
         if not self.died:
@@ -128,8 +142,17 @@ class Started:
                 self._process.wait()
         os.close(self._lifeline)
         os.close(self._addresses)
+        self._forget_empty_log()
+
+    def _forget_empty_log(self) -> None:
         if self.log.stat().st_size == 0:
             self.log.unlink()
+
+
+def show_log(log: Path) -> None:
+    """The last lines of ``log``, on standard error."""
+    for line in log.read_text(errors="replace").splitlines()[-LOG_LINES_SHOWN:]:
+        sys.stderr.write(f"  {line}\n")
 
 
 @contextmanager

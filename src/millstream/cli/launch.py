@@ -2,43 +2,75 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import sys
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated
 
 import typer
-from typer.exceptions import TyperException
 
 from millstream.cli import options
-from millstream.config import ConfigError
 
 _HELP = """Run a coding agent through millstream.
 
-A gateway with the same settings that already runs is used; otherwise one is started for the agent and stopped after it.
-Only the agent's own environment is changed.
+A gateway with the same settings that already runs is used; otherwise one is started, shared by all launches with these
+settings, and stopped when the last agent ends. Only the agent's own environment is changed, none of its files.
 
 \b
 Examples:
   millstream launch claude
-  millstream launch claude --model groq/openai/gpt-oss-120b
+  millstream launch codex --model groq/openai/gpt-oss-120b
+  millstream launch gemini --provider groq
+  millstream launch opencode -- run "What is in this folder?"
   millstream launch claude -- --print "What is in this folder?"
 """
 
-_EXAMPLE = """\b
+_OF_CLAUDE = """\b
 Examples:
   millstream launch claude
   millstream launch claude -- --print "What is in this folder?"
   echo "Explain this" | millstream launch claude -- -p
+  eval "$(millstream launch claude --print-env)"
+"""
+_OF_CODEX = """\b
+Examples:
+  millstream launch codex
+  millstream launch codex --model groq/openai/gpt-oss-120b
+  millstream launch codex -- exec "What is in this folder?"
+"""
+_OF_GEMINI = """\b
+Examples:
+  millstream launch gemini
+  millstream launch gemini --provider groq --small-model groq/openai/gpt-oss-20b
+  millstream launch gemini -- --prompt "What is in this folder?"
+"""
+_OF_OPENCODE = """\b
+Examples:
+  millstream launch opencode
+  millstream launch opencode --model groq/openai/gpt-oss-120b
+  millstream launch opencode -- run "What is in this folder?"
 """
 
 app = typer.Typer(help=_HELP, rich_markup_mode=None)
 
-_NOT_RUNNABLE = 126
-_WINNING = ("ANTHROPIC_BASE_URL", "CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX", "CLAUDE_CODE_USE_FOUNDRY")
+Arguments = Annotated[list[str] | None, typer.Argument(metavar="-- ARGS", hidden=True)]
+Model = Annotated[
+    str | None, typer.Option("--model", "-m", metavar="MODEL", help="Model to use, such as groq/openai/gpt-oss-120b.")
+]
+Small = Annotated[
+    str | None,
+    typer.Option("--small-model", metavar="MODEL", help="Model for titles and the like. [default: the provider's]"),
+]
+OfProvider = Annotated[
+    str | None, typer.Option("--provider", metavar="NAME", help="Provider whose default model, or --model, to use.")
+]
+PrintEnv = Annotated[
+    bool, typer.Option("--print-env", help="Print what would be set, as shell lines, and start nothing.")
+]
+
+
+def _binary(name: str) -> typer.models.OptionInfo:
+    found: typer.models.OptionInfo = typer.Option(
+        "--bin", metavar="PATH", envvar=f"MILLSTREAM_{name.upper()}", help=f"The agent's program. [default: {name}]"
+    )
+    return found
 
 
 @app.callback(invoke_without_command=True)
@@ -47,81 +79,72 @@ def _launch(context: typer.Context) -> None:
         typer.echo(context.get_help())
 
 
-@app.command("claude", epilog=_EXAMPLE)
+@app.command("claude", epilog=_OF_CLAUDE)
 def claude(
-    arguments: Annotated[list[str] | None, typer.Argument(metavar="-- ARGS", hidden=True)] = None,
-    model: Annotated[
-        str | None,
-        typer.Option("--model", "-m", metavar="MODEL", help="Model to use, such as groq/openai/gpt-oss-120b."),
-    ] = None,
+    arguments: Arguments = None,
+    model: Model = None,
+    small: Small = None,
+    provider: OfProvider = None,
     config: options.ConfigFile = None,
     settings: options.Settings = None,
-    binary: Annotated[
-        str | None,
-        typer.Option(
-            "--bin", metavar="PATH", envvar="MILLSTREAM_CLAUDE", help="Claude Code's program. [default: claude]"
-        ),
-    ] = None,
+    binary: Annotated[str | None, _binary("claude")] = None,
+    print_env: PrintEnv = False,
 ) -> int:
     """Run Claude Code on any model. What follows -- are its own arguments; its exit status is ours."""
-    from millstream.cli import agents, child, embedded, gateway
-    from millstream.cli.known import known
-    from millstream.core.errors import ClientFault
+    from millstream.cli import launching
 
-    program = _find(binary, os.environ)
-    _refuse_overriding_settings(os.environ)
-    flags = options.as_flags(settings, unknown_model="default")
-    tree = options.load(config, flags)
-    names = known(tree, os.environ)
-    try:
-        models = agents.claude_models(names.routes, names.providers, model)
-    except ClientFault as error:
-        raise ConfigError(f"--model: {error}") from error
-    embedded.prepare(tree, names, model or names.routes.default)
-    if embedded.is_meant(names, model or names.routes.default) and tree.embedded.model is None:
-        sys.stderr.write(
-            "millstream: the embedded model is too small for Claude Code: set a provider's key, or --model\n"
-        )
-    own = options.as_flags(flags, default_model=model)
-    with (
-        child.leaving_on_signals(),
-        gateway.found_or_started(tree, names.fingerprint, config, own, _tell) as url,
-    ):
-        environ = agents.claude_environment(os.environ, url, names.server_key, models)
-        try:
-            return child.run([program, *(arguments or [])], environ)
-        except OSError as error:
-            failure = TyperException(f"cannot run {program}: {error.strerror}")
-            failure.exit_code = _NOT_RUNNABLE
-            raise failure from error
+    asked = launching.Asked(arguments or [], model, small, provider, config, settings, binary, print_env)
+    return launching.launch("claude", asked)
 
 
-def _find(named: str | None, environ: Mapping[str, str]) -> str:
-    found = shutil.which(named or "claude", path=environ.get("PATH"))
-    if found is None and named is None:
-        usual = (Path(home, "claude") for home in (Path.home() / ".local/bin", Path.home() / ".claude/local"))
-        found = next((str(path) for path in usual if os.access(path, os.X_OK)), None)
-    if found is None:
-        what = f"no program {named}" if named else "Claude Code is not installed, or not on PATH"
-        raise TyperException(f"{what}: npm install -g @anthropic-ai/claude-code, or name it with --bin PATH")
-    return found
+@app.command("codex", epilog=_OF_CODEX)
+def codex(
+    arguments: Arguments = None,
+    model: Model = None,
+    provider: OfProvider = None,
+    config: options.ConfigFile = None,
+    settings: options.Settings = None,
+    binary: Annotated[str | None, _binary("codex")] = None,
+    print_env: PrintEnv = False,
+) -> int:
+    """Run Codex CLI on any model. What follows -- are its own arguments; its exit status is ours."""
+    from millstream.cli import launching
+
+    asked = launching.Asked(arguments or [], model, None, provider, config, settings, binary, print_env)
+    return launching.launch("codex", asked)
 
 
-def _refuse_overriding_settings(environ: Mapping[str, str]) -> None:
-    """Raises ``ConfigError`` where a settings file of Claude Code names another gateway: that wins over ours."""
-    own = Path(environ.get("CLAUDE_CONFIG_DIR") or Path.home() / ".claude")
-    project = Path.cwd() / ".claude"
-    for file in (own / "settings.json", project / "settings.json", project / "settings.local.json"):
-        try:
-            settings = json.loads(file.read_bytes())
-            wins = [name for name in _WINNING if name in settings.get("env", {})]
-        except (OSError, ValueError, AttributeError, TypeError):
-            continue  # Claude Code has its own word on a file that it cannot read.
-        if wins:
-            raise ConfigError(f"{file} sets {wins[0]} in its env, which wins over this gateway: remove it there")
+@app.command("gemini", epilog=_OF_GEMINI)
+def gemini(
+    arguments: Arguments = None,
+    model: Model = None,
+    small: Small = None,
+    provider: OfProvider = None,
+    config: options.ConfigFile = None,
+    settings: options.Settings = None,
+    binary: Annotated[str | None, _binary("gemini")] = None,
+    print_env: PrintEnv = False,
+) -> int:
+    """Run Gemini CLI on any model. What follows -- are its own arguments; its exit status is ours."""
+    from millstream.cli import launching
+
+    asked = launching.Asked(arguments or [], model, small, provider, config, settings, binary, print_env)
+    return launching.launch("gemini", asked)
 
 
-def _tell(text: str) -> None:
-    """Into a pipe goes only what the agent itself writes."""
-    if sys.stderr.isatty():
-        sys.stderr.write(f"millstream: {text}\n")
+@app.command("opencode", epilog=_OF_OPENCODE)
+def opencode(
+    arguments: Arguments = None,
+    model: Model = None,
+    small: Small = None,
+    provider: OfProvider = None,
+    config: options.ConfigFile = None,
+    settings: options.Settings = None,
+    binary: Annotated[str | None, _binary("opencode")] = None,
+    print_env: PrintEnv = False,
+) -> int:
+    """Run opencode on any model. What follows -- are its own arguments; its exit status is ours."""
+    from millstream.cli import launching
+
+    asked = launching.Asked(arguments or [], model, small, provider, config, settings, binary, print_env)
+    return launching.launch("opencode", asked)
