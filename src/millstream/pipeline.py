@@ -21,11 +21,10 @@ from functools import cached_property
 from typing import Protocol
 
 from millstream.core.assemble import Assembler
-from millstream.core.errors import ClientFault, Kind, MillstreamError, PolicyRefusal, UpstreamFault
-from millstream.core.events import Event, Fault, MessageStart
+from millstream.core.errors import ClientFault, MillstreamError
+from millstream.core.events import Event, Fault, Finish, MessageStart
 from millstream.core.grammar import Grammar, State
 from millstream.core.messages import Request, Usage, extra_of
-from millstream.core.tokens import estimate
 from millstream.dialects.base import (
     ClientCall,
     Dialect,
@@ -36,26 +35,12 @@ from millstream.dialects.base import (
 )
 from millstream.policy.retry import RetryPolicy
 from millstream.policy.routing import Route, Routes
-from millstream.providers.base import Reply, Sink, Transport
+from millstream.providers.base import Reply
 from millstream.providers.catalog import Provider
 from millstream.relay import HubRelay, Relay, SideDoor
-
-MAX_REPLY_BYTES = 64 * 1024 * 1024
-"""The limit of a reply that has to be held whole."""
-
-_ERROR_BODY_BYTES = 1024 * 1024
-_DRAIN_S = 1.0
-_COUNT_LIMIT_S = 10.0
-_QUICK_ESTIMATE_BYTES = 128 * 1024
-"""Above it, counting takes so long that streams would notice: it is done in a thread."""
+from millstream.upstream import MAX_REPLY_BYTES, Upstream, drain, is_json, open_reply, pour, take_whole, usable
 
 _FORWARDED_HEADERS = ("anthropic-ratelimit-", "x-ratelimit-", "request-id", "x-request-id", "openai-")
-
-
-@dataclass(frozen=True, slots=True)
-class Upstream:
-    provider: Provider
-    transport: Transport
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +104,7 @@ class Exchange:
         self._call = call
         self._began_at = int(gateway.now())
         self.record.route = gateway.routes.resolve(envelope.model)
-        self._upstream = _usable(gateway.upstreams[self.record.route.provider])
+        self._upstream = usable(gateway.upstreams[self.record.route.provider])
         self._same_dialect = self._upstream.provider.dialect.name == client.name
         self._upstream_request = self._translate(self.record.route.model)
         self.record.dropped = self._upstream_request.dropped
@@ -153,7 +138,7 @@ class Exchange:
     async def stream(self, client: Client) -> None:
         """Relay the reply as it comes. Raises ``MillstreamError`` only while ``client.started`` is false; later a
         failure ends the stream with the client dialect's own error event."""
-        error = await self._tries(lambda: self._stream_once(client))
+        error = await _retried(self._gateway, self.record, lambda: self._stream_once(client))
         if error is not None:
             await self.fail(client, error)
 
@@ -181,22 +166,10 @@ class Exchange:
                 return error
             return None
 
-        self.record.error = await self._tries(once)
+        self.record.error = await _retried(self._gateway, self.record, once)
         if self.record.error is not None:
             raise self.record.error
         return body
-
-    async def _tries(self, once: Callable[[], Awaitable[MillstreamError | None]]) -> MillstreamError | None:
-        """``once`` until it succeeds or the policy gives up; the last error, if any."""
-        while True:
-            self.record.tries += 1
-            error = await once()
-            if error is None:
-                return None
-            wait = self._gateway.retry.wait(error, self.record.tries, random.random())  # noqa: S311  # only jitter
-            if wait is None:
-                return error
-            await asyncio.sleep(wait)
 
     async def _stream_once(self, client: Client) -> MillstreamError | None:
         """One try. The error it ended with, if any; its ``content_sent`` tells whether another try is allowed."""
@@ -210,7 +183,7 @@ class Exchange:
             await self._pump(reply, relay, client)
             if relay.error is None:
                 await client.end()
-                await _drain(reply)
+                await drain(reply)
         finally:
             reply.close()
             self._note(relay)
@@ -220,19 +193,11 @@ class Exchange:
         """Upstream reads → client writes, until the reply has ended."""
         flow = _Flow(self, relay, client)
         if self._is_whole(reply):
-            wait = flow.tell(await self._take_whole(reply, relay))
+            wait = flow.tell(await take_whole(reply, relay, self._upstream.provider.dialect))
         else:
-            wait = flow.tell(await _pour(reply, flow, relay))
+            wait = flow.tell(await pour(reply, flow, relay))
         if wait is not None:
             await wait
-
-    async def _take_whole(self, reply: Reply, relay: Relay) -> bytes:
-        """An upstream that was asked for a stream may answer whole."""
-        try:
-            body = await reply.read_all(MAX_REPLY_BYTES)
-            return relay.take(self._upstream.provider.dialect.parse_reply(body))
-        except UpstreamFault as error:
-            return relay.cut(error)
 
     def note_progress(self, relay: Relay, out: bytes) -> bool:
         """What is known once ``out`` has left. True when what a stream's beginning tells is all known."""
@@ -262,11 +227,11 @@ class Exchange:
         relay = HubRelay(self._upstream.provider.dialect.parser(), collector, self._upstream_request.stop)
         try:
             if self._is_whole(reply):
-                await self._take_whole(reply, relay)
+                await take_whole(reply, relay, self._upstream.provider.dialect)
             else:
-                await _pour(reply, _Fold(relay), relay)
+                await pour(reply, _Fold(relay), relay)
             if relay.error is None:
-                await _drain(reply)
+                await drain(reply)
         finally:
             reply.close()
             self._note(relay)
@@ -276,14 +241,12 @@ class Exchange:
 
     async def _open(self, *, stream: bool) -> Reply:
         """The upstream's answer with its head. Raises the upstream's refusal as ``UpstreamFault``."""
-        reply = await self._upstream.transport.open(self._upstream_request, stream=stream)
-        if 200 <= reply.status < 300:
-            if self._same_dialect:
-                self._upstream_headers = {
-                    name: value for name, value in reply.headers.items() if name.startswith(_FORWARDED_HEADERS)
-                }
-            return reply
-        raise await _refusal(reply, self._upstream.provider)
+        reply = await open_reply(self._upstream, self._upstream_request, stream=stream)
+        if self._same_dialect:
+            self._upstream_headers = {
+                name: value for name, value in reply.headers.items() if name.startswith(_FORWARDED_HEADERS)
+            }
+        return reply
 
     @property
     def stream_type(self) -> str:
@@ -292,8 +255,7 @@ class Exchange:
 
     def _is_whole(self, reply: Reply) -> bool:
         """An upstream that was asked for a stream sent JSON, where JSON is not the very form of the stream."""
-        is_json = reply.headers.get("content-type", "").startswith("application/json")
-        return is_json and not (self._same_dialect and self.stream_type == "application/json")
+        return is_json(reply) and not (self._same_dialect and self.stream_type == "application/json")
 
     def _relay(self) -> Relay:
         upstream = self._upstream.provider.dialect
@@ -310,16 +272,8 @@ class Exchange:
         target = Target(model, provider.quirks, stream=stream)
         if self._same_dialect:
             return provider.dialect.forward_request(self._call, target)
-        self._refuse_foreign_state()
+        _refuse_foreign_state(self.request, self._dialect, provider)
         return provider.dialect.render_request(self.request, target)
-
-    def _refuse_foreign_state(self) -> None:
-        """Leaving out what stands for the client's history or cached prompt would answer another question."""
-        own = extra_of(self.request.extra, self._dialect.name)
-        for name in self._dialect.stateful:
-            if own.get(name):
-                message = f"{name}: {self._upstream.provider.name} does not hold it; send the whole input instead"
-                raise ClientFault(message, param=name)
 
     def _reply_context(self) -> ReplyContext:
         return ReplyContext(self.record.id, self._began_at, self._understood(), self._start_left, self._start)
@@ -334,6 +288,121 @@ class Exchange:
     def _note(self, relay: Relay) -> None:
         self.record.usage = relay.watch.usage
         self.record.finish_reason = relay.watch.finish_reason
+
+
+class EventSink(Protocol):
+    """Where the events of a reply go."""
+
+    def take(self, events: Sequence[Event]) -> Awaitable[None] | None:
+        """None: go on. Else to be awaited before the next call: whoever reads at the other end is slow."""
+        ...
+
+
+class ModelCall:
+    """One call of a model from a canonical request to events. After it is made: ``run``, once."""
+
+    def __init__(self, gateway: Gateway, request: Request, record: Record) -> None:
+        """Routes and translates ``request``, noting in ``record`` what becomes known.
+
+        Raises ``ClientFault`` or ``PolicyRefusal``.
+        """
+        self.record = record
+        self._gateway = gateway
+        record.route = gateway.routes.resolve(request.model)
+        self._upstream = usable(gateway.upstreams[record.route.provider])
+        provider = self._upstream.provider
+        client = gateway.dialects.get(request.origin)
+        if client is not None and client.name != provider.dialect.name:
+            _refuse_foreign_state(request, client, provider)
+        target = Target(record.route.model, provider.quirks, stream=True)
+        self._request = provider.dialect.render_request(request, target)
+        record.dropped = self._request.dropped
+
+    async def run(self, sink: EventSink) -> None:
+        """Every event of the reply to ``sink`` as it comes: one ``MessageStart`` however often the upstream had to be
+        tried, and exactly one ``Finish`` or ``Fault``. Raises ``MillstreamError`` only while nothing was taken."""
+        outlet = _Outlet(sink)
+        error = await _retried(self._gateway, self.record, lambda: self._once(outlet))
+        self.record.error = error
+        if error is None or outlet.ended:
+            return
+        if not outlet.began:
+            raise error
+        if (wait := sink.take([Fault.of(error)])) is not None:
+            await wait
+
+    async def _once(self, outlet: _Outlet) -> MillstreamError | None:
+        try:
+            reply = await open_reply(self._upstream, self._request, stream=True)
+        except MillstreamError as error:
+            return error
+        dialect = self._upstream.provider.dialect
+        relay = HubRelay(dialect.parser(), outlet, self._request.stop)
+        flow = _EventFlow(relay, outlet, self.record, self._gateway.now)
+        try:
+            if is_json(reply):
+                await take_whole(reply, relay, dialect)
+            else:
+                await pour(reply, flow, relay)
+            if (wait := flow.taken()) is not None:
+                await wait
+            if relay.error is None:
+                await drain(reply)
+        finally:
+            reply.close()
+            self.record.usage = relay.watch.usage
+            self.record.finish_reason = relay.watch.finish_reason
+        return relay.error
+
+
+class _Outlet:
+    """The end of a relay where events are wanted, not bytes. Of several tries one start is said."""
+
+    def __init__(self, sink: EventSink) -> None:
+        self.began = False
+        self.ended = False
+        self._sink = sink
+        self._wait: Awaitable[None] | None = None
+
+    def render(self, events: Sequence[Event]) -> bytes:
+        if self.began:
+            events = [event for event in events if not isinstance(event, MessageStart)]
+        if events:
+            self.began = True
+            self.ended = isinstance(events[-1], Finish | Fault)
+            self._wait = self._sink.take(events)
+        return b""
+
+    def keepalive(self) -> bytes:
+        return b""
+
+    def slow(self) -> Awaitable[None] | None:
+        """What is to be awaited before more is said."""
+        wait, self._wait = self._wait, None
+        return wait
+
+
+class _EventFlow:
+    """One reply on its way to an ``EventSink``."""
+
+    def __init__(self, relay: Relay, outlet: _Outlet, record: Record, now: Callable[[], float]) -> None:
+        self._relay = relay
+        self._outlet = outlet
+        self._record = record
+        self._now = now
+
+    @property
+    def done(self) -> bool:
+        return self._relay.done
+
+    def take(self, data: bytes) -> Awaitable[None] | None:
+        self._relay.feed(data)
+        return self.taken()
+
+    def taken(self) -> Awaitable[None] | None:
+        if self._record.first_content_at is None and self._relay.watch.blocks:
+            self._record.first_content_at = self._now()
+        return self._outlet.slow()
 
 
 class _Flow:
@@ -376,61 +445,30 @@ class _Fold:
         self._relay.feed(data)
 
 
-async def _pour(reply: Reply, sink: Sink, relay: Relay) -> bytes:
-    """All of ``reply`` through ``sink``; what its end makes ``relay`` say."""
-    try:
-        await reply.pour(sink)
-    except UpstreamFault as error:
-        return relay.cut(error)
-    return b"" if relay.done else relay.finish()
+async def _retried(
+    gateway: Gateway, record: Record, once: Callable[[], Awaitable[MillstreamError | None]]
+) -> MillstreamError | None:
+    """``once`` until it succeeds or the policy gives up; the last error, if any."""
+    tries = 0
+    while True:
+        tries += 1
+        record.tries += 1
+        error = await once()
+        if error is None:
+            return None
+        wait = gateway.retry.wait(error, tries, random.random())  # noqa: S311  # only jitter
+        if wait is None:
+            return error
+        await asyncio.sleep(wait)
 
 
-@dataclass(frozen=True, slots=True)
-class TokenCount:
-    """``estimated``: the upstream has no count of its own; the figure errs high."""
-
-    tokens: int
-    estimated: bool
-
-
-async def count_tokens(gateway: Gateway, client: Dialect, call: ClientCall) -> TokenCount:
-    """The prompt tokens of ``call``. Raises ``ClientFault`` for a body or a model that cannot be read."""
-    route = gateway.routes.resolve(client.peek(call).model)
-    upstream = gateway.upstreams[route.provider]
-    target = Target(route.model, upstream.provider.quirks, stream=False)
-    counting = _counting(client, call, upstream.provider.dialect, target) if upstream.provider.usable else None
-    tokens = await _ask_count(upstream, counting) if counting is not None else None
-    if tokens is not None:
-        return TokenCount(tokens, estimated=False)
-    request = client.parse_count(call)
-    if len(call.body) <= _QUICK_ESTIMATE_BYTES:
-        return TokenCount(estimate(request, route.model), estimated=True)
-    return TokenCount(await asyncio.to_thread(estimate, request, route.model), estimated=True)
-
-
-def _counting(client: Dialect, call: ClientCall, dialect: Dialect, target: Target) -> UpstreamRequest | None:
-    """``call`` as a question for an upstream of ``dialect``; None if it cannot count, or not this."""
-    if dialect.name == client.name:
-        return dialect.forward_count(call, target)
-    request = client.parse_count(call)
-    try:
-        return dialect.render_count(request, target)
-    except ClientFault:
-        return None
-
-
-async def _ask_count(upstream: Upstream, request: UpstreamRequest) -> int | None:
-    """The upstream's count, or None if it gives none: an estimate serves an agent better than an error."""
-    try:
-        async with asyncio.timeout(_COUNT_LIMIT_S):
-            reply = await upstream.transport.open(request, stream=False)
-            try:
-                body = await reply.read_all(_ERROR_BODY_BYTES)
-            finally:
-                reply.close()
-    except (UpstreamFault, TimeoutError):
-        return None
-    return upstream.provider.dialect.read_count(body) if reply.status == 200 else None
+def _refuse_foreign_state(request: Request, client: Dialect, provider: Provider) -> None:
+    """Leaving out what stands for the client's history or cached prompt would answer another question."""
+    own = extra_of(request.extra, client.name)
+    for name in client.stateful:
+        if own.get(name):
+            message = f"{name}: {provider.name} does not hold it; send the whole input instead"
+            raise ClientFault(message, param=name)
 
 
 class _Collector:
@@ -445,36 +483,3 @@ class _Collector:
 
     def keepalive(self) -> bytes:
         return b""
-
-
-def _usable(upstream: Upstream) -> Upstream:
-    provider = upstream.provider
-    if not provider.usable:
-        what = "key" if provider.key is None else "address"
-        message = f"provider {provider.name} has no {what} here: set {provider.lacks} where the gateway runs"
-        raise PolicyRefusal(message, Kind.PERMISSION)
-    return upstream
-
-
-async def _refusal(reply: Reply, provider: Provider) -> UpstreamFault:
-    """What an answer that is no success says. A redirect is not followed, lest the key go astray."""
-    try:
-        body = await reply.read_all(_ERROR_BODY_BYTES)
-    except UpstreamFault:
-        body = b""
-    finally:
-        reply.close()
-    if reply.status < 400:
-        message = f"{provider.name} redirects (status {reply.status}) from its base_url {provider.base_url} to another"
-        return UpstreamFault(message, Kind.UNREACHABLE, retryable=False)
-    return provider.dialect.parse_error(reply.status, reply.headers, body)
-
-
-async def _drain(reply: Reply) -> None:
-    """Read what little follows an ended stream, so that its connection can serve the next request."""
-    try:
-        async with asyncio.timeout(_DRAIN_S):
-            while await reply.read():
-                pass
-    except (UpstreamFault, TimeoutError):
-        return

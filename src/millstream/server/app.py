@@ -21,7 +21,7 @@ from millstream import registry
 from millstream.config import Config, ConfigError, fingerprint, secret, state_path
 from millstream.core.errors import ClientFault, UpstreamFault
 from millstream.dialects.base import ClientCall, Dialect
-from millstream.pipeline import Gateway, Upstream
+from millstream.pipeline import Gateway
 from millstream.policy.auth import LOCAL_ORIGIN, owner_of
 from millstream.policy.retry import RetryPolicy
 from millstream.policy.routing import Routes
@@ -44,6 +44,7 @@ from millstream.sessions.base import SessionStore
 from millstream.sessions.memory import MemoryStore
 from millstream.sessions.sqlite import SqliteStore
 from millstream.telemetry import logs
+from millstream.upstream import Upstream
 
 EMBEDDED = "embedded"
 ReadCall = Callable[[Scope, bytes], ClientCall]

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from starlette.types import Receive, Scope, Send
 
 from millstream.core.errors import MillstreamError
+from millstream.counting import count_tokens
 from millstream.dialects.base import ClientCall, Dialect
-from millstream.pipeline import Gateway, count_tokens
+from millstream.pipeline import Gateway
 from millstream.server.connection import connection_of
 from millstream.server.deliver import ClientGone, Delivery, Pulse
 from millstream.server.guard import send_error
