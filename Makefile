@@ -14,7 +14,7 @@ export PYTHON
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint matrix judges bench lock clean
+.PHONY: help run test check lint matrix judges bench peers soak lock clean
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -41,9 +41,15 @@ matrix: $(VENV)/.stamp-test $(SDKS) ## What each SDK reads of each recording, as
 judges: $(VENV)/.stamp-run $(JUDGES)/.stamp ## Let independent programs judge the gateway (ARGS="--only faults")
 	@$(BIN)/python -m judges.run $(ARGS)
 
-bench: $(VENV)/.stamp-run ## Measure against direct and against nginx (ARGS="--quick" for a short run)
+bench: $(VENV)/.stamp-run $(if $(PEERS),peers) ## Measure against direct and nginx (ARGS="--quick"), PEERS=1: and other gateways
 	@$(MAKE) --no-print-directory -C bench
-	@$(BIN)/python bench/run.py $(ARGS)
+	@$(BIN)/python bench/run.py $(if $(PEERS),--peers) $(ARGS)
+
+peers: ## Install the gateways that `make bench PEERS=1` measures beside ours, in environments of their own
+	@scripts/install-peers bench/build/peers
+
+soak: $(VENV)/.stamp-run ## Streams of every end for half an hour: is anything left behind? (ARGS="--minutes 2")
+	@PYTHONPATH=tests/support $(BIN)/python bench/soak.py $(ARGS)
 
 lock: ## Resolve all dependencies anew and write constraints.txt
 	scripts/lock

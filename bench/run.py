@@ -14,12 +14,15 @@ from functools import partial
 from pathlib import Path
 from types import FrameType
 
+from harness import peers
 from harness.loads import LOADS, Load
 from harness.measure import Measurement, Profiler, await_quiet, disturbed, measure
 from harness.report import print_report, write
-from harness.subjects import SUBJECTS, Subject
+from harness.subjects import SUBJECTS as OWN_SUBJECTS
+from harness.subjects import Subject
 from rich.console import Console
 
+SUBJECTS = (*OWN_SUBJECTS, *peers.SUBJECTS)
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
 _PROFILERS = {
@@ -43,7 +46,7 @@ def main() -> int:
         return 2
     subprocess.run(["make", "--quiet", "-C", str(HERE)], check=True)
     signal.signal(signal.SIGTERM, _exit)
-    subjects = _available(console, [s for s in SUBJECTS if not arguments.only or s.name in arguments.only])
+    subjects = _available(console, _wanted(arguments))
     loads = _loads(arguments)
     reps = arguments.reps or (1 if arguments.quick else 3)
     profiler = Profiler(_PROFILERS[arguments.profile], RESULTS) if arguments.profile else None
@@ -61,6 +64,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", action="append", choices=names, metavar="SUBJECT", help="may be repeated")
     parser.add_argument("--load", action="append", choices=[x.name for x in LOADS], metavar="LOAD", help="likewise")
     parser.add_argument("--quick", action="store_true", help="one short repetition, in under two minutes")
+    parser.add_argument("--peers", action="store_true", help="other gateways as well (`make peers` installs them)")
     parser.add_argument("--reps", type=int, help="repetitions (default 3; 1 with --quick)")
     parser.add_argument("--realtime", action="store_true", help="before all else that runs here (needs root)")
     parser.add_argument(
@@ -70,6 +74,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--profile", choices=_PROFILERS, help="record the subject's window; slows it down")
     parser.add_argument("--list", action="store_true", help="the names of subjects and loads")
     return parser.parse_args()
+
+
+def _wanted(arguments: argparse.Namespace) -> list[Subject]:
+    if arguments.only:
+        return [subject for subject in SUBJECTS if subject.name in arguments.only]
+    return list(SUBJECTS if arguments.peers else OWN_SUBJECTS)
 
 
 def _loads(arguments: argparse.Namespace) -> list[Load]:

@@ -135,6 +135,8 @@ def _running(subject: Subject, folder: Path, realtime: bool) -> Iterator[Bench]:
         launch = subject.start(subject, Place(folder, port, upstream))
         command = process.on_core(SUBJECT_CORE, launch.command, realtime=realtime)
         with Process(command, folder / "subject.log", launch.environ) as program:
+            if launch.port is not None:
+                port = int(program.await_words(launch.port))
             program.await_port(port, launch.ready)
             yield Bench(subject, folder, port, upstream, source.pid, program.pid, realtime)
 
@@ -168,7 +170,7 @@ def _client_arguments(bench: Bench, load: Load, body: Path) -> list[str]:
     arguments += ["--expect", str(load.events_per_reply), "--upstream", str(bench.upstream_pid)]
     for pid in process.tree(bench.pid) if bench.pid is not None else []:
         arguments += ["--subject", str(pid)]
-    for header in subject.headers:
+    for header in subject.headers(bench.upstream):
         arguments += ["--header", header]
     if not load.whole:
         arguments += ["--marker", subject.marker]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -79,6 +80,15 @@ class Process:
                 return
             time.sleep(0.02)
         raise NotRunning(f"no answer within {limit:.0f} s: {self._log_end()}")
+
+    def await_words(self, pattern: str, limit: float = 30.0) -> str:
+        """The first group of ``pattern`` where it is found in what the program wrote. Raises ``NotRunning``."""
+        end = time.monotonic() + limit
+        while time.monotonic() < end and self._popen.poll() is None:
+            if found := re.search(pattern, self._log.read_text(errors="replace")):
+                return found[1]
+            time.sleep(0.02)
+        raise NotRunning(f"{pattern!r} was not in what it wrote: {self._log_end()}")
 
     def _log_end(self) -> str:
         lines = self._log.read_text(errors="replace").strip().splitlines()

@@ -39,38 +39,42 @@ class Place:
 
 @dataclass(frozen=True)
 class Launch:
-    """How to start it. ``ready`` is a path that answers 200 once it serves; None: an open port is enough."""
+    """How to start it. ``ready`` is a path that answers 200 once it serves; None: an open port is enough. ``port`` is
+    for one that chooses its port itself: the pattern of the words in its log that tell which."""
 
     command: list[str]
     ready: str | None = None
     environ: Mapping[str, str] = field(default_factory=dict)
+    port: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """``start`` None: the client talks to the upstream itself. ``program`` is what must be installed, if anything."""
+    """``start`` None: the client talks to the upstream itself. ``program`` is what must be installed, if anything.
+    ``at`` is its path if that is not the dialect's own; ``{upstream}`` in ``more_headers`` is the upstream's port."""
 
     name: str
     title: str
     client: Dialect = "openai_chat"
     upstream: Dialect = "openai_chat"
     model: str = "m"
+    at: str | None = None
+    more_headers: tuple[str, ...] = ()
     start: Callable[[Subject, Place], Launch] | None = None
     program: str | None = None
     version: Callable[[], str] | None = None
 
     @property
     def path(self) -> str:
-        return _PATHS[self.client]
+        return self.at or _PATHS[self.client]
 
     @property
     def marker(self) -> str:
         """What the last frame of a stream holds."""
         return _MARKERS[self.client]
 
-    @property
-    def headers(self) -> tuple[str, ...]:
-        return _HEADERS[self.client]
+    def headers(self, upstream: int) -> tuple[str, ...]:
+        return (*_HEADERS[self.client], *(header.format(upstream=upstream) for header in self.more_headers))
 
     def body(self, load: Load) -> bytes:
         """What an SDK would send, small."""
