@@ -8,7 +8,7 @@ have no name for is lost. Both stop at the first fault and say whether content h
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, cast
 
 from millstream.core import events as ev
 from millstream.core.assemble import error_of
@@ -120,10 +120,11 @@ class HubRelay(_Watched):
         self._renderer = renderer
         self._stops = StopSequences(stop) if stop else None
         self._repeating: RepeatingParser | None = None
-        if isinstance(parser, RepeatingParser) and isinstance(renderer, RepeatingRenderer) and not stop:
-            self._repeating = parser
-            self._heard_more = parser.more
-            self._say_more = renderer.more
+        # What isinstance takes to look at a protocol would be felt in each request.
+        if hasattr(parser, "more") and hasattr(renderer, "more") and not stop:
+            self._repeating = cast("RepeatingParser", parser)
+            self._heard_more = self._repeating.more
+            self._say_more = cast("RepeatingRenderer", renderer).more
 
     def feed(self, data: bytes) -> bytes:
         if self.done:
