@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
-from millstream.core.events import Event
-from millstream.core.messages import ResultPart
+from millstream.core.events import Event, Unknown
+from millstream.core.messages import FinishReason, ResultPart, Usage
 
 
 class RunStart(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
@@ -112,6 +112,11 @@ class RunEnd(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     steps: int = 1
     tool_calls: int = 0
     seconds: float = 0.0
+    usage: Usage | None = None
+    finish_reason: FinishReason | None = None
+    first_text: float | None = None
+    """Seconds from the run's start to the first piece of text; ``texts`` is how many pieces there were."""
+    texts: int = 0
 
 
 AppEvent = (
@@ -131,3 +136,32 @@ AppEvent = (
 )
 
 RunEvent = Event | AppEvent
+
+
+class RunEntry(msgspec.Struct, frozen=True):
+    """An event in its place in a run's journal: numbers count from 1 without holes, ``at`` is Unix time in ms, and never
+    less than the entry before had. ``data`` is the entry as it is kept: the event's JSON, with ``at`` for its last
+    field."""
+
+    number: int
+    at: int
+    event: RunEvent
+    data: bytes
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(RunEvent).decode
+
+
+def encode_entry(number: int, at: int, event: RunEvent) -> RunEntry:
+    return RunEntry(number, at, event, b'%b,"at":%d}' % (_encode(event)[:-1], at))
+
+
+def decode_entry(number: int, data: bytes) -> RunEntry:
+    """What ``encode_entry`` kept. A kind of event that this version has no name for becomes ``Unknown``."""
+    _, _, at = data.rpartition(b'"at":')
+    try:
+        event: RunEvent = _decode(data)
+    except msgspec.ValidationError:
+        event = Unknown("millstream", data.decode())
+    return RunEntry(number, int(at[:-1]), event, data)
