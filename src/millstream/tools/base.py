@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -44,17 +44,38 @@ class ToolOutcome:
 
 
 @dataclass(frozen=True, slots=True)
+class Elicitation:
+    """A tool asks the person in the middle of a call: for values that ``schema`` (JSON schema of kind ``object``)
+    describes, or to visit ``url``. ``source`` says who asks."""
+
+    source: str
+    message: str
+    schema: Mapping[str, Any] | None = None
+    url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ElicitationAnswer:
+    """``content`` is given only with ``accept``."""
+
+    action: Literal["accept", "decline", "cancel"]
+    content: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ToolContext:
     """One call's surroundings. ``state`` lives as long as the run and is shared by its calls (a shell's working
     directory, a list of todos): each source keeps its own under its name.
 
-    ``progress`` may be called at any time from the event loop; it never waits.
+    ``progress`` may be called at any time from the event loop; it never waits. ``elicit`` is there only where the
+    client's protocol can carry a question; without it every question is declined.
     """
 
     run_id: str
     call_id: str
     progress: Callable[[Progress], None]
     state: dict[str, Any] = field(default_factory=dict)
+    elicit: Callable[[Elicitation], Awaitable[ElicitationAnswer]] | None = None
 
 
 class ToolSource(Protocol):
