@@ -11,6 +11,7 @@ import typer
 from typer.exceptions import TyperException
 
 from millstream.cli import doctor, launch, models, serve
+from millstream.cli.chat import command as chat
 
 EXIT_INTERRUPTED = 130
 EXIT_USAGE = 2
@@ -21,6 +22,7 @@ _HELP = """Any model, any client, every token as it happens.
 \b
 Examples:
   millstream serve
+  millstream chat
   millstream models
   millstream doctor
   millstream launch claude -- --print "What is in this folder?"
@@ -55,6 +57,7 @@ def _root(
 
 
 app.command(name="serve", epilog=serve.EXAMPLE)(serve.serve)
+app.command(name="chat", epilog=chat.EXAMPLE)(chat.chat)
 app.command(name="models", epilog=models.EXAMPLE)(models.models)
 app.command(name="doctor", epilog=doctor.EXAMPLE)(doctor.doctor)
 app.add_typer(launch.app, name="launch")
