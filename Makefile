@@ -65,7 +65,7 @@ $(VENV)/.stamp-venv: scripts/make-venv Makefile
 
 $(VENV)/.stamp-run: $(VENV)/.stamp-venv pyproject.toml constraints.txt
 	@echo "installing millstream …"
-	@$(INSTALL) --editable '.[embedded]'
+	@$(INSTALL) --editable '.[embedded,mcp]'
 	@touch $@
 
 $(VENV)/.stamp-test: $(VENV)/.stamp-run
