@@ -1,0 +1,189 @@
+"""Performs what ``loop`` decides: asks the model, runs tools side by side, and says it all as one reply."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from millstream.agent.approval import Approvals
+from millstream.agent.bench import Bench
+from millstream.agent.kept import Kept
+from millstream.agent.loop import (
+    AskModel,
+    RunTools,
+    Stop,
+    next_step,
+    offered,
+    restored,
+    results_message,
+    without_progress,
+)
+from millstream.agent.outbox import Outbox, RunSink
+from millstream.agent.stitch import Stitcher
+from millstream.agent.toolbox import Listing, Toolbox
+from millstream.core.errors import ClientFault, MillstreamError
+from millstream.core.events import Event, Fault
+from millstream.core.messages import Message, Request
+from millstream.core.run_events import RunEnd, RunEvent, RunStart, Status, StepStart, ToolRunEnd
+from millstream.pipeline import Gateway, ModelCall, Record
+
+MAX_ITERATIONS = 15
+
+
+@dataclass(frozen=True, slots=True)
+class AgentOptions:
+    """``max_iterations`` model calls at most; ``tools`` that may be used, by name, source or pattern (None: all);
+    ``parallel`` calls of one turn at a time; ``approval_timeout`` in seconds."""
+
+    max_iterations: int = MAX_ITERATIONS
+    tools: tuple[str, ...] | None = None
+    parallel: int = 16
+    approval_timeout: float = 300.0
+    session_id: str | None = None
+
+
+class AgentRun:
+    """A reply for which the model may be asked several times. After it is made: ``run``, once.
+
+    With an empty toolbox it is one model call, and the client's tools are the client's.
+    """
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        toolbox: Toolbox,
+        options: AgentOptions,
+        request: Request,
+        record: Record,
+        *,
+        approvals: Approvals | None = None,
+        kept: Kept | None = None,
+    ) -> None:
+        """Routes ``request``, and translates it once to see that it can be. ``approvals`` is where questions are
+        answered (without it nobody can, and the answer is no); ``kept`` is where mixed turns are remembered.
+
+        Raises ``ClientFault`` or ``PolicyRefusal``.
+        """
+        self.record = record
+        self._gateway = gateway
+        self._toolbox = toolbox
+        self._options = options
+        self._request = request
+        self._kept = kept
+        self._bench = Bench(toolbox, approvals, record.id, gateway.new_id, options.parallel, options.approval_timeout)
+        self._listing = Listing({})
+        self._stitcher = Stitcher(self._is_ours, self._new_call_id if toolbox else None)
+        self._history: list[Message] = []
+        self._steps = 0
+        self._calls = 0
+        if toolbox and (request.n or 1) > 1:
+            raise ClientFault("n: where tools run here, there is one answer", param="n")
+        self._first: ModelCall | None = ModelCall(gateway, request, record)
+
+    async def run(self, sink: RunSink) -> None:
+        """Every event as it happens, ``RunStart`` first and ``RunEnd`` last. The reply within ends in exactly one
+        ``Finish`` or ``Fault``: nothing but cancelling raises, and what failed is in ``record.error``."""
+        out = Outbox(sink)
+        began = time.monotonic()
+        model = self.record.route.name if self.record.route else self.record.model
+        await out.say([RunStart(self.record.id, model, self._options.session_id)])
+        try:
+            reason = await self._loop(out)
+        except MillstreamError as error:
+            self.record.error = error
+            reason = "failed"
+            await out.say(self._stitcher.fail(Fault.of(error)))
+        await out.say([RunEnd(reason, self._steps, self._calls, time.monotonic() - began)])
+
+    async def _loop(self, out: Outbox) -> str:
+        await self._open(out)
+        before = len(self._history)
+        while True:
+            match step := next_step(self._history, self._is_ours, self._steps, self._options.max_iterations):
+                case AskModel():
+                    if not await self._ask(out):
+                        return "failed"
+                case RunTools():
+                    results = await self._bench.run(step.calls, self._listing, out)
+                    self._calls += len(step.calls)
+                    self._history.append(results_message(step.calls, results))
+                    if step.mixed:
+                        await self._keep(self._history[before:])
+                        await out.say(self._stitcher.end())
+                        return "finished"
+                case Stop():
+                    await out.say(self._ending(step))
+                    return "max_iterations" if step.exhausted else "finished"
+
+    async def _open(self, out: Outbox) -> None:
+        """What the model is told at first: the tools there are, and the conversation without what is not its own."""
+        if not self._toolbox:
+            self._history = list(self._request.messages)
+            return
+        self._listing = (await self._toolbox.list()).only(self._options.tools)
+        if self._listing.missing:
+            await out.say([Status("tools_missing", line) for line in self._listing.missing])
+        messages = without_progress(self._request.messages)
+        if self._kept is not None:
+            for kept in await self._kept.of(messages):
+                messages = restored(messages, kept)
+        self._history = list(messages)
+
+    async def _ask(self, out: Outbox) -> bool:
+        """One model call. False where it failed, which has been said."""
+        self._steps += 1
+        await out.say([StepStart(self._steps)])
+        call, self._first = self._first, None
+        if call is None or self._toolbox:
+            call = ModelCall(self._gateway, self._next_request(), self.record)
+        self._stitcher.begin()
+        try:
+            await call.run(_Stitching(self._stitcher, out))
+        finally:
+            self.record.usage = self._stitcher.usage
+        if self._stitcher.fault is not None:
+            return False
+        self._history.append(self._stitcher.turn() if self._toolbox else Message("assistant", ()))
+        return True
+
+    def _next_request(self) -> Request:
+        request = msgspec.structs.replace(self._request, messages=tuple(self._history))
+        return offered(request, [tool.tool for tool in self._listing.tools.values()], self._steps)
+
+    def _ending(self, step: Stop) -> list[RunEvent]:
+        if not step.exhausted:
+            return self._stitcher.end()
+        limit = self._options.max_iterations
+        why = f"not run: the limit of {limit} model calls is reached"
+        unrun: list[RunEvent] = [ToolRunEnd(call.id, call.name, why, is_error=True) for call in step.unrun]
+        calls = "call" if limit == 1 else "calls"
+        said = self._stitcher.notice(f"\n[Stopped after {limit} model {calls}, the limit (max_iterations).]\n")
+        return [*unrun, *said, *self._stitcher.end(stopped=True)]
+
+    async def _keep(self, turns: Sequence[Message]) -> None:
+        if self._kept is not None:
+            await self._kept.put(turns)
+
+    def _is_ours(self, name: str) -> bool:
+        """Names that nobody knows are the client's, where it has tools at all."""
+        return name in self._listing.tools or not self._request.tools
+
+    def _new_call_id(self) -> str:
+        return f"call_{self._gateway.new_id()}"
+
+
+class _Stitching:
+    """The ``EventSink`` of one model call."""
+
+    __slots__ = ("_say", "_take")
+
+    def __init__(self, stitcher: Stitcher, out: Outbox) -> None:
+        self._take = stitcher.take
+        self._say = out.take
+
+    def take(self, events: Sequence[Event]) -> Awaitable[None] | None:
+        said = self._take(events)
+        return self._say(said) if said else None
