@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 from typer.exceptions import TyperException
 
-from millstream.cli import doctor, launch, models, serve
+from millstream.cli import doctor, launch, models, replay, serve
 from millstream.cli.chat import command as chat
 
 EXIT_INTERRUPTED = 130
@@ -59,6 +59,7 @@ def _root(
 app.command(name="serve", epilog=serve.EXAMPLE)(serve.serve)
 app.command(name="chat", epilog=chat.EXAMPLE)(chat.chat)
 app.command(name="models", epilog=models.EXAMPLE)(models.models)
+app.command(name="replay", epilog=replay.EXAMPLE)(replay.replay)
 app.command(name="doctor", epilog=doctor.EXAMPLE)(doctor.doctor)
 app.add_typer(launch.app, name="launch")
 

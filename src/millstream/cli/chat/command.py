@@ -14,7 +14,7 @@ from millstream.cli import options
 if TYPE_CHECKING:
     from millstream.cli.chat.session import Conversation
 
-EXAMPLE = """\\b
+EXAMPLE = """\b
 Examples:
   millstream chat
   millstream chat --model groq/moonshotai/kimi-k2-instruct-0905

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from millstream.providers.replay.content import Content
@@ -53,6 +53,12 @@ class Plan:
 
 
 REFUSED = Plan(0, {}, (), refused=True)
+
+
+def at_speed(plan: Plan, speed: float) -> Plan:
+    """``plan`` so many times as fast. What never comes still never comes."""
+    sends = tuple(send._replace(at=send.at / speed) for send in plan.sends)
+    return replace(plan, sends=sends, head_at=plan.head_at / speed, end_at=plan.end_at / speed)
 
 
 def lay_out(content: Content, pace: Pace, pieces: str, faults: Sequence[AnyFault], headers: Mapping[str, str]) -> Plan:

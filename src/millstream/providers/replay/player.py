@@ -11,7 +11,7 @@ from millstream.core.errors import ClientFault, Kind, UpstreamFault, kind_of_sta
 from millstream.core.messages import Request
 from millstream.dialects.base import ClientCall, Dialect, Headers
 from millstream.providers.replay.content import Content, Speaker
-from millstream.providers.replay.plan import REFUSED, Plan, lay_out
+from millstream.providers.replay.plan import REFUSED, Plan, at_speed, lay_out
 from millstream.providers.replay.reading import ScenarioError
 from millstream.providers.replay.recording import Recording, read_recording, recorded_text
 from millstream.providers.replay.scenario import (
@@ -47,13 +47,22 @@ class Received:
 class Player:
     """Plays one scenario to any number of clients. ``received`` keeps the last thousand requests."""
 
-    def __init__(self, scenario: Scenario, folder: Path, dialects: Mapping[str, Dialect], now: Callable[[], float]):
+    def __init__(
+        self,
+        scenario: Scenario,
+        folder: Path,
+        dialects: Mapping[str, Dialect],
+        now: Callable[[], float],
+        *,
+        speed: float = 1.0,
+    ) -> None:
         """``folder`` is where the scenario's files are; ``now`` is the event loop's time."""
         self.scenario = scenario
         self.received: deque[Received] = deque(maxlen=MAX_KEPT)
         self._folder = folder
         self._dialects = dialects
         self._now = now
+        self._speed = speed
         self._selection = Selection(scenario)
         self._recordings: dict[Path, Recording] = {}
 
@@ -70,7 +79,7 @@ class Player:
             raise ClientFault(_unmatched(request, number), Kind.NOT_FOUND)
         script, faults = chosen
         speaker = Speaker(dialect, call, request, f"replay_{number}")
-        plan = self._plan(speaker, script, faults)
+        plan = at_speed(self._plan(speaker, script, faults), self._speed)
         received.stream, received.status = request.stream, plan.status
         received.faults = tuple(str(fault.__struct_config__.tag) for fault in faults)
         return plan, received
