@@ -139,7 +139,7 @@ RunEvent = Event | AppEvent
 
 
 class RunEntry(msgspec.Struct, frozen=True):
-    """An event in its place in a run's journal: numbers count from 1 without holes, ``at`` is Unix time in ms, and never
+    """An event in its place in a run's journal: numbers count from 1 without holes, ``at`` is Unix time in ms and never
     less than the entry before had. ``data`` is the entry as it is kept: the event's JSON, with ``at`` for its last
     field."""
 

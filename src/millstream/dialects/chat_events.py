@@ -55,6 +55,10 @@ class ChatEvents:
     def keepalive(self) -> bytes:
         return KEEPALIVE
 
+    def failure(self, error: MillstreamError) -> bytes:
+        """That the rest of the run cannot be told here. It has no number, being no event of the run."""
+        return frame(None, "error", error_object(error))
+
 
 def frame(number: int | None, name: str, data: bytes) -> bytes:
     """One server-sent event. Without a number, a client that comes back goes on from the event before."""

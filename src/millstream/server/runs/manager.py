@@ -1,0 +1,242 @@
+"""The runs of this process, and the way to those of others that share its journal."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from millstream.core.errors import ClientFault, GatewayBug, Kind, PolicyRefusal, UpstreamFault
+from millstream.core.run_events import RunEnd, decode_entry
+from millstream.server.model_api import Deliveries
+from millstream.server.responses.tasks import Tasks
+from millstream.server.runs.reader import Reader
+from millstream.server.runs.run import OnDisconnect, Producer, Run, RunAbout
+from millstream.server.runs.watch import Watch
+from millstream.sessions.base import StoreError
+from millstream.sessions.journal import Journal, JournalError, NoSuchStream, StreamInfo
+from millstream.telemetry import logs
+
+PREFIX = "runs/"
+"""Of the keys of runs in the journal; what follows is the run's id."""
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}")
+_CATCH_UP_S = 5.0
+"""How long a reader who has seen more than the journal has is waited for: the rest may be on its way."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """As ``[runs]`` of the configuration has them."""
+
+    limit: float = 300.0
+    most: int = 1000
+    keep_for: float = 24 * 3600.0
+    held: int = 1024 * 1024
+    durable: bool = False
+
+
+class RunExists(Exception):
+    """There is a run of this id already: attach to it."""
+
+
+class Runs:
+    """``async with`` it where the application begins and ends. ``holder`` is this process, among those that share the
+    journal."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        deliveries: Deliveries,
+        now: Callable[[], float],
+        new_id: Callable[[], str],
+        holder: str,
+        options: RunOptions,
+    ) -> None:
+        self.journal = journal
+        self.options = options
+        self.now = now
+        self._deliveries = deliveries
+        self._new_id = new_id
+        self._holder = holder
+        self._tasks = Tasks()
+        self._here: dict[str, Run] = {}
+        self._watch = Watch(journal, holder, now, self._here, PREFIX)
+        self._watching: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        await self._tasks.__aenter__()
+        self._watching = self._tasks.start(self._watch.keep_watch())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            while self._here:  # their leases are kept up to the last word
+                run = next(iter(self._here.values()))
+                run.interrupt(PolicyRefusal("the gateway is shutting down; send the request again", Kind.SHUTDOWN))
+                await run.finished.wait()
+            if self._watching is not None:
+                self._watching.cancel()
+        finally:
+            await self._tasks.__aexit__(kind, error, trace)
+
+    def new_id(self) -> str:
+        return f"run_{self._new_id().rpartition('_')[2]}"
+
+    async def start(
+        self, run_id: str, about: RunAbout, producer: Producer, *, on_disconnect: OnDisconnect = "detach"
+    ) -> Run:
+        """Begin a run, with one reader who has joined: ``open`` it next.
+
+        Raises ``RunExists``, ``ClientFault`` for an id that cannot be one, ``PolicyRefusal`` (429) where there are too
+        many, and ``UpstreamFault`` (503) where it has to be kept but cannot be.
+        """
+        if not _ID.fullmatch(run_id):
+            raise ClientFault("run_id: write up to 128 letters, digits, and _ . : -", param="run_id")
+        if len(self._here) >= self.options.most:
+            message = f"{self.options.most} runs are under way already (runs.most)"
+            raise PolicyRefusal(message, Kind.RATE_LIMIT, retry_after=10)
+        if run_id in self._here:
+            raise RunExists
+        about = msgspec.structs.replace(about, holder=self._holder)
+        run = Run(
+            run_id,
+            about,
+            self.journal,
+            PREFIX + run_id,
+            self.now,
+            on_disconnect=on_disconnect,
+            held=self.options.held,
+            durable=self.options.durable,
+        )
+        self._here[run_id] = run
+        try:
+            await self._create(run)
+        except BaseException:
+            del self._here[run_id]
+            raise
+        run.joined()
+        self._deliveries.add(run)
+        self._tasks.start(self._to_its_end(run, producer))
+        return run
+
+    async def _create(self, run: Run) -> None:
+        expires = self.now() + self.options.keep_for
+        try:
+            if not await self.journal.create(run.key, msgspec.json.encode(run.about), expires):
+                raise RunExists
+            await self._watch.lease(run)
+        except StoreError as error:
+            if self.options.durable:
+                message = f"the run cannot be kept: {error}"
+                raise UpstreamFault(message, Kind.OVERLOADED, status=503, code="journal_unreachable") from error
+            logs.logger.warning("run %s is not kept: %s", run.id, error)
+            run.writer.give_up()
+
+    async def _to_its_end(self, run: Run, producer: Producer) -> None:
+        try:
+            await run.work(producer, self.options.limit)
+        finally:
+            self._deliveries.discard(run)
+            del self._here[run.id]
+
+    async def open(self, run_id: str, owner: str, after: int = 0) -> Reader | None:
+        """A reader of what follows number ``after``; None where nothing follows and nothing will.
+
+        Raises ``ClientFault``: 404 for a run that is not there, or not ``owner``'s; 400 for a number beyond its end.
+        """
+        run = self._here.get(run_id)
+        if run is not None:
+            if run.about.owner != owner:
+                raise _unknown(run_id)
+            if after > run.tail.last:
+                raise _beyond(after, run.tail.last)
+            return Reader(self.journal, run.key, run, after)
+        info = await self._caught_up(run_id, owner, after)
+        if info.sealed and after >= info.last:
+            if after > info.last:
+                await self._check_lost(info, after)
+            return None
+        return Reader(self.journal, info.key, None, after)
+
+    async def _caught_up(self, run_id: str, owner: str, after: int) -> StreamInfo:
+        deadline = asyncio.get_running_loop().time() + _CATCH_UP_S
+        while True:
+            info = await self.info(run_id, owner)
+            left = deadline - asyncio.get_running_loop().time()
+            if after <= info.last or info.sealed:
+                return info
+            if left <= 0 or not await self.journal.wait(info.key, info.last, left):
+                raise _beyond(after, info.last)
+
+    async def _check_lost(self, info: StreamInfo, after: int) -> None:
+        """A reader has seen more than was kept: that can be, if the gateway died before it wrote all of it down."""
+        batch = await self.journal.read(info.key, info.last - 1)
+        event = decode_entry(info.last, batch.entries[-1]).event
+        if not (isinstance(event, RunEnd) and event.reason == "lost"):
+            raise _beyond(after, info.last)
+        message = (
+            f"the run broke off, and what it had said after event {info.last - 2} was not written down; "
+            f"you have its events to number {after}, and there are no more"
+        )
+        raise ClientFault(message, Kind.NOT_FOUND, status=410, code="run_lost")
+
+    async def info(self, run_id: str, owner: str) -> StreamInfo:
+        """Raises ``ClientFault`` (404)."""
+        try:
+            info = await self.journal.info(PREFIX + run_id)
+        except NoSuchStream:
+            raise _unknown(run_id) from None
+        if about_of(info).owner != owner:
+            raise _unknown(run_id)
+        return info
+
+    async def listed(self, owner: str, most: int = 100) -> Sequence[tuple[StreamInfo, RunAbout]]:
+        """Those of ``owner``, the newest first."""
+        infos = [(info, about_of(info)) for info in await self.journal.list(PREFIX)]
+        return [(info, about) for info, about in infos if about.owner == owner][:most]
+
+    async def cancel(self, run_id: str, owner: str) -> bool:
+        """Whichever process works on it. False where it has ended. Raises ``ClientFault`` (404)."""
+        run = self._here.get(run_id)
+        if run is not None and run.about.owner == owner:
+            run.cancel()
+            return True
+        info = await self.info(run_id, owner)
+        if info.sealed:
+            return False
+        try:
+            await self._watch.ask_to_cancel(about_of(info).holder, run_id)
+        except JournalError:
+            return True  # its gateway has died; the run is sealed soon
+        return True
+
+    async def delete(self, run_id: str, owner: str) -> None:
+        """Cancelled if it is under way, and forgotten. Raises ``ClientFault`` (404)."""
+        run = self._here.get(run_id)
+        await self.cancel(run_id, owner)
+        if run is not None:
+            await run.finished.wait()
+        await self.journal.delete(PREFIX + run_id)
+
+
+def about_of(info: StreamInfo) -> RunAbout:
+    try:
+        return msgspec.json.decode(info.about, type=RunAbout)
+    except msgspec.MsgspecError as error:
+        raise GatewayBug(f"the journal has {info.key} as something else than a run") from error
+
+
+def _unknown(run_id: str) -> ClientFault:
+    return ClientFault(f"there is no run {run_id!r}, or it is kept no longer", Kind.NOT_FOUND, code="run_not_found")
+
+
+def _beyond(after: int, last: int) -> ClientFault:
+    return ClientFault(f"event {after} is beyond the run's last one, {last}", code="past_end", param="last-event-id")
