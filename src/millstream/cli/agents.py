@@ -83,12 +83,17 @@ def claude_environment(environ: Mapping[str, str], url: str, key: str | None, mo
     }
     if models.main is not None:
         found["ANTHROPIC_MODEL"] = models.main
+    if not (models.main or models.opus).startswith("anthropic/"):
+        # Else it asks the API to check risky commands, which Anthropic's alone can, and blames the gateway in a dialog
+        # before it has the model check them.
+        found["CLAUDE_CODE_AUTO_MODE_SERVER"] = environ.get("CLAUDE_CODE_AUTO_MODE_SERVER", "0")
     return found | no_proxy(environ)
 
 
 def no_proxy(environ: Mapping[str, str]) -> dict[str, str]:
-    """A proxy for the internet must not be asked for the gateway on this machine."""
-    proxied = any(name in environ for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"))
+    """A proxy for the internet must not be asked for the gateway on this machine. Claude Code asks the one of
+    ``HTTPS_PROXY`` for plain HTTP, too."""
+    proxied = any(f"{kind}_PROXY" in map(str.upper, environ) for kind in ("HTTP", "HTTPS", "ALL"))
     spellings: tuple[Literal["NO_PROXY", "no_proxy"], ...] = ("NO_PROXY", "no_proxy")
     before = next((environ[name] for name in spellings if environ.get(name)), "")
     value = f"{before},{_LOCAL}" if before else _LOCAL
