@@ -78,18 +78,15 @@ def test_the_application_lane_tells_what_happens_in_its_order() -> None:
     taken, _, _ = limited(answered(LOOP, Tools().add("weather", says("sun"), CITY)))
     lane = [event for event in taken.events if type(event) not in TABLE]
     assert [type(event).__name__ for event in lane] == [
-        "RunStart",
         "StepStart",
         "ToolDetected",
         "ToolRunStart",
         "ToolRunEnd",
         "StepStart",
-        "RunEnd",
     ]
     ran = taken.of(app.ToolRunEnd)[0]
     assert (ran.tool, ran.content, ran.is_error) == ("weather", "sun", False)
-    end = taken.of(app.RunEnd)[0]
-    assert (end.reason, end.steps, end.tool_calls) == ("finished", 2, 1)
+    assert [step.number for step in taken.of(app.StepStart)] == [1, 2]
 
 
 def test_calls_of_one_turn_run_side_by_side() -> None:
@@ -204,7 +201,7 @@ def test_a_model_that_never_ends_is_ended_with_what_there_is() -> None:
     assert taken.text.startswith("Again.Again.Again.")
     assert "Stopped after 3 model calls" in taken.text
     assert taken.of(ev.ChoiceEnd) == [ev.ChoiceEnd(0, "stop")]
-    assert taken.of(app.RunEnd)[0].reason == "max_iterations"
+    assert [status.status for status in taken.of(app.Status)] == ["max_iterations"]
     reply_of(taken)
 
 
@@ -232,7 +229,6 @@ def test_an_upstream_that_fails_later_ends_the_reply_with_its_fault() -> None:
     fault = taken.of(ev.Fault)[0]
     assert (fault.whose, fault.status, fault.content_sent) == ("upstream", 400, True)
     assert record.error is not None
-    assert taken.of(app.RunEnd)[0].reason == "failed"
     reply_of(taken)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 
@@ -27,10 +26,12 @@ from millstream.agent.toolbox import Listing, Toolbox
 from millstream.core.errors import ClientFault, MillstreamError
 from millstream.core.events import Event, Fault
 from millstream.core.messages import Message, Request
-from millstream.core.run_events import RunEnd, RunEvent, RunStart, Status, StepStart, ToolRunEnd
+from millstream.core.run_events import RunEvent, Status, StepStart, ToolRunEnd
 from millstream.pipeline import Gateway, ModelCall, Record
 
 MAX_ITERATIONS = 15
+EXHAUSTED = "max_iterations"
+"""The ``Status`` of a run that was ended by the limit of its model calls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,45 +79,41 @@ class AgentRun:
         self._stitcher = Stitcher(self._is_ours, self._new_call_id if toolbox else None)
         self._history: list[Message] = []
         self._steps = 0
-        self._calls = 0
         if toolbox and (request.n or 1) > 1:
             raise ClientFault("n: where tools run here, there is one answer", param="n")
         self._first: ModelCall | None = ModelCall(gateway, request, record)
 
     async def run(self, sink: RunSink) -> None:
-        """Every event as it happens, ``RunStart`` first and ``RunEnd`` last. The reply within ends in exactly one
-        ``Finish`` or ``Fault``: nothing but cancelling raises, and what failed is in ``record.error``."""
+        """Every event as it happens: one reply, which ends in exactly one ``Finish`` or ``Fault``, and around its words
+        what belongs to the application lane, but for the run's own start and end, which are whose run it is.
+
+        Nothing but cancelling raises; the error of a ``Fault`` is in ``record.error``.
+        """
         out = Outbox(sink)
-        began = time.monotonic()
-        model = self.record.route.name if self.record.route else self.record.model
-        await out.say([RunStart(self.record.id, model, self._options.session_id)])
         try:
-            reason = await self._loop(out)
+            await self._loop(out)
         except MillstreamError as error:
             self.record.error = error
-            reason = "failed"
             await out.say(self._stitcher.fail(Fault.of(error)))
-        await out.say([RunEnd(reason, self._steps, self._calls, time.monotonic() - began)])
 
-    async def _loop(self, out: Outbox) -> str:
+    async def _loop(self, out: Outbox) -> None:
         await self._open(out)
         before = len(self._history)
         while True:
             match step := next_step(self._history, self._is_ours, self._steps, self._options.max_iterations):
                 case AskModel():
                     if not await self._ask(out):
-                        return "failed"
+                        return
                 case RunTools():
                     results = await self._bench.run(step.calls, self._listing, out)
-                    self._calls += len(step.calls)
                     self._history.append(results_message(step.calls, results))
                     if step.mixed:
                         await self._keep(self._history[before:])
                         await out.say(self._stitcher.end())
-                        return "finished"
+                        return
                 case Stop():
                     await out.say(self._ending(step))
-                    return "max_iterations" if step.exhausted else "finished"
+                    return
 
     async def _open(self, out: Outbox) -> None:
         """What the model is told at first: the tools there are, and the conversation without what is not its own."""
@@ -161,7 +158,12 @@ class AgentRun:
         unrun: list[RunEvent] = [ToolRunEnd(call.id, call.name, why, is_error=True) for call in step.unrun]
         calls = "call" if limit == 1 else "calls"
         said = self._stitcher.notice(f"\n[Stopped after {limit} model {calls}, the limit (max_iterations).]\n")
-        return [*unrun, *said, *self._stitcher.end(stopped=True)]
+        return [
+            *unrun,
+            Status(EXHAUSTED, f"the limit of {limit} model {calls}"),
+            *said,
+            *self._stitcher.end(stopped=True),
+        ]
 
     async def _keep(self, turns: Sequence[Message]) -> None:
         if self._kept is not None:
