@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 from agents import Codex, GeminiCLI
 from claude_code import VERSIONS, ClaudeCode, installed
+from gateway_site import run
+from tap import tapped
 from terminal import ENDED, Terminal
 
+from millstream.testing.upstream import replay_server
+
+LIMIT_S = 120.0
 RISKY = "sh -c 'printf made > made.txt' && cat made.txt"
 SCENARIO = f"""
 [[replies]]
@@ -62,37 +67,41 @@ def claude(tmp_path: Path) -> ClaudeCode:
     return found
 
 
-def claude_terminal(claude: ClaudeCode, *own: str) -> Terminal:
-    scripted = ("--set", f"replay.folder={claude.home}")
-    command = launch("claude", claude.command[0], "replay/file", *scripted, own=own)
+def claude_terminal(claude: ClaudeCode, model: str, *options: str, own: Sequence[str]) -> Terminal:
+    command = launch("claude", claude.command[0], model, *options, own=own)
     more = {"DISABLE_AUTOUPDATER": "1", "IS_SANDBOX": "1"}
     return Terminal(command, environment(claude.home, more), claude.folder)
 
 
-def requests(home: Path) -> list[dict[str, Any]]:
-    """What the launched gateway's log says of each."""
-    [log] = home.glob("**/gateway-*.log")
-    lines = [json.loads(line) for line in log.read_text().splitlines()]
-    return [line for line in lines if line["event"] == "request"]
-
-
 def test_claude_code_answers_asks_before_a_command_counts_its_context_and_leaves(claude: ClaudeCode) -> None:
-    with claude_terminal(claude, "--permission-mode", "default") as terminal:
-        assert "replay/file" in terminal.until("Claude Code v2.1")
-        terminal.enter("Say something.", "A short answer.")
-        terminal.enter("Make a file.", "Do you want to proceed?")
-        assert not (claude.folder / "made.txt").exists()
-        terminal.until("The file says: made.", pressing="Enter")
-        assert "200k" in terminal.enter("/context", "Free space")
-        assert "replay/file" in terminal.enter("/model", "Select model")
-        terminal.until(lambda screen: "Select model" not in screen, pressing="Escape")
-        terminal.enter("/exit", ENDED)
-        assert terminal.ended() == "0, terminal kept"
-    assert {line["status"] for line in requests(claude.home)} == {200}
+    def at_the_terminal(url: str) -> None:
+        upstream = f'providers.up={{dialect = "anthropic", base_url = "{url}"}}'
+        with claude_terminal(claude, "up/m", "--set", upstream, own=["--permission-mode", "default"]) as terminal:
+            assert "up/m" in terminal.until("Claude Code v2.1")
+            terminal.enter("Say something.", "A short answer.")
+            terminal.enter("Make a file.", "Do you want to proceed?")
+            assert not (claude.folder / "made.txt").exists()
+            terminal.until("The file says: made.", pressing="Enter")
+            assert "200k" in terminal.enter("/context", "Free space")
+            assert "up/m" in terminal.enter("/model", "Select model")
+            terminal.until(lambda screen: "Select model" not in screen, pressing="Escape")
+            terminal.enter("/exit", ENDED)
+            assert terminal.ended() == "0, terminal kept"
+
+    async def main() -> None:
+        async with replay_server(claude.home / "file.toml") as upstream:
+            host, _, port = upstream.url.removeprefix("http://").partition(":")
+            async with tapped((host, int(port))) as tap:
+                await asyncio.to_thread(at_the_terminal, tap.url)
+            assert {call.status for call in upstream.received} == {200}
+            assert b"".join(tap.said).count(b"POST /v1/messages/count_tokens") > 20
+
+    run(main(), LIMIT_S)
 
 
 def test_auto_mode_has_the_model_check_a_command_and_nobody_blames_the_gateway(claude: ClaudeCode) -> None:
-    with claude_terminal(claude, "--permission-mode", "auto") as terminal:
+    scripted = ("--set", f"replay.folder={claude.home}")
+    with claude_terminal(claude, "replay/file", *scripted, own=["--permission-mode", "auto"]) as terminal:
         terminal.until("auto mode on")
         screen = terminal.enter("Make a file.", "The file says: made.")
         assert "Allowed by auto mode" in screen
