@@ -52,7 +52,7 @@ class ResponsesRenderer:
         self._blocks: dict[int, _Block] = {}
         self._messages: list[MessageItem] = []
         self._served: dict[str, ServedBlock] = {}
-        self._signed: set[int] = set()
+        self._signed_calls: set[int] = set()
         self._usage: Usage | None = None
         self._end = ev.ChoiceEnd(0, "stop")
         self._refused = False
@@ -221,7 +221,7 @@ class ResponsesRenderer:
         else:
             signed = sign_call_id(event.id, signature)
             if signed != event.id:
-                self._signed.add(event.index)
+                self._signed_calls.add(event.index)
             self._blocks[event.index] = self._tools.block(self._outputs, event, signed)
 
     def _call_end(self, event: ev.ToolCallEnd) -> None:
@@ -229,7 +229,7 @@ class ResponsesRenderer:
         if block is None or isinstance(block, TextBlock | ThoughtBlock):
             return
         block.end()
-        if event.signature is not None and event.index not in self._signed:
+        if event.signature is not None and event.index not in self._signed_calls:
             # It came after the id had left, or is too long for one: an item follows that only carries it.
             carrier = {"id": self._outputs.unique("", "rs"), "type": "reasoning", "summary": []}
             sealed = wire.encrypted_content(of_call=event.signature)
