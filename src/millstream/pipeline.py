@@ -24,7 +24,7 @@ from millstream.core.assemble import Assembler
 from millstream.core.errors import ClientFault, MillstreamError
 from millstream.core.events import Event, Fault, Finish, MessageStart
 from millstream.core.grammar import Grammar, State
-from millstream.core.messages import Request, Usage, extra_of
+from millstream.core.messages import Request, Usage
 from millstream.dialects.base import (
     ClientCall,
     Dialect,
@@ -33,12 +33,22 @@ from millstream.dialects.base import (
     Target,
     UpstreamRequest,
 )
+from millstream.policy.auto import AUTO, Auto
 from millstream.policy.retry import RetryPolicy
 from millstream.policy.routing import Route, Routes
 from millstream.providers.base import Reply
-from millstream.providers.catalog import Provider
 from millstream.relay import HubRelay, Relay, SideDoor
-from millstream.upstream import MAX_REPLY_BYTES, Upstream, drain, is_json, open_reply, pour, take_whole, usable
+from millstream.upstream import (
+    MAX_REPLY_BYTES,
+    Upstream,
+    drain,
+    is_json,
+    open_reply,
+    pour,
+    refuse_foreign_state,
+    take_whole,
+    usable,
+)
 
 _FORWARDED_HEADERS = ("anthropic-ratelimit-", "x-ratelimit-", "request-id", "x-request-id", "openai-")
 
@@ -53,6 +63,25 @@ class Gateway:
     retry: RetryPolicy
     now: Callable[[], float]
     new_id: Callable[[], str]
+    auto: Auto | None = None
+    """Chooses for the model name ``auto``."""
+    make_exchange: MakeExchange | None = None
+    """Makes exchanges where more is done for a client than to ask its model; None where it wants no more."""
+
+    def exchange(self, client: Dialect, call: ClientCall, record: Record) -> Exchange:
+        """How ``call`` is served. Raises ``ClientFault`` or ``PolicyRefusal``."""
+        made = self.make_exchange(self, client, call, record) if self.make_exchange is not None else None
+        return Exchange(self, client, call, record) if made is None else made
+
+    def route(self, model: str, request: Callable[[], Request]) -> Route:
+        """Where ``model`` leads; ``request`` is only looked at where the name leaves the choice to us. Raises
+        ``ClientFault``."""
+        if model == AUTO and self.auto is not None and model not in self.routes.aliases:
+            model = self.auto.choose(request()).model or self.routes.default
+        return self.routes.resolve(model)
+
+
+MakeExchange = Callable[[Gateway, Dialect, ClientCall, "Record"], "Exchange | None"]
 
 
 class Client(Protocol):
@@ -103,15 +132,20 @@ class Exchange:
         self._dialect = client
         self._call = call
         self._began_at = int(gateway.now())
-        self.record.route = gateway.routes.resolve(envelope.model)
-        self._upstream = usable(gateway.upstreams[self.record.route.provider])
-        self._same_dialect = self._upstream.provider.dialect.name == client.name
-        self._upstream_request = self._translate(self.record.route.model)
-        self.record.dropped = self._upstream_request.dropped
         self._start_left = False
         self._start: MessageStart | None = None
         self._error_left = False
         self._upstream_headers: dict[str, str] = {}
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Routes and translates."""
+        gateway, record = self._gateway, self.record
+        record.route = gateway.route(record.model, lambda: self.request)
+        self._upstream = usable(gateway.upstreams[record.route.provider])
+        self._same_dialect = self._upstream.provider.dialect.name == self._dialect.name
+        self._upstream_request = self._translate(record.route.model)
+        record.dropped = self._upstream_request.dropped
 
     @cached_property
     def request(self) -> Request:
@@ -272,7 +306,7 @@ class Exchange:
         target = Target(model, provider.quirks, stream=stream)
         if self._same_dialect:
             return provider.dialect.forward_request(self._call, target)
-        _refuse_foreign_state(self.request, self._dialect, provider)
+        refuse_foreign_state(self.request, self._dialect, provider)
         return provider.dialect.render_request(self.request, target)
 
     def _reply_context(self) -> ReplyContext:
@@ -308,12 +342,12 @@ class ModelCall:
         """
         self.record = record
         self._gateway = gateway
-        record.route = gateway.routes.resolve(request.model)
+        record.route = gateway.route(request.model, lambda: request)
         self._upstream = usable(gateway.upstreams[record.route.provider])
         provider = self._upstream.provider
         client = gateway.dialects.get(request.origin)
         if client is not None and client.name != provider.dialect.name:
-            _refuse_foreign_state(request, client, provider)
+            refuse_foreign_state(request, client, provider)
         target = Target(record.route.model, provider.quirks, stream=True)
         self._request = provider.dialect.render_request(request, target)
         record.dropped = self._request.dropped
@@ -460,15 +494,6 @@ async def _retried(
         if wait is None:
             return error
         await asyncio.sleep(wait)
-
-
-def _refuse_foreign_state(request: Request, client: Dialect, provider: Provider) -> None:
-    """Leaving out what stands for the client's history or cached prompt would answer another question."""
-    own = extra_of(request.extra, client.name)
-    for name in client.stateful:
-        if own.get(name):
-            message = f"{name}: {provider.name} does not hold it; send the whole input instead"
-            raise ClientFault(message, param=name)
 
 
 class _Collector:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from millstream.core.errors import Kind, PolicyRefusal, UpstreamFault
+from millstream.core.errors import ClientFault, Kind, PolicyRefusal, UpstreamFault
+from millstream.core.messages import Request, extra_of
 from millstream.dialects.base import Dialect, UpstreamRequest
 from millstream.providers.base import Reply, Sink, Transport
 from millstream.providers.catalog import Provider
@@ -85,3 +86,12 @@ async def drain(reply: Reply) -> None:
                 pass
     except (UpstreamFault, TimeoutError):
         return
+
+
+def refuse_foreign_state(request: Request, client: Dialect, provider: Provider) -> None:
+    """Leaving out what stands for the client's history or cached prompt would answer another question."""
+    own = extra_of(request.extra, client.name)
+    for name in client.stateful:
+        if own.get(name):
+            message = f"{name}: {provider.name} does not hold it; send the whole input instead"
+            raise ClientFault(message, param=name)

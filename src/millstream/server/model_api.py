@@ -101,7 +101,7 @@ class Turn:
             self._log(end)
 
     async def _answer(self, call: ClientCall) -> None:
-        await self._exchange(Exchange(self._gateway, self._dialect, call, self._record))
+        await self._exchange(self._gateway.exchange(self._dialect, call, self._record))
 
     async def _exchange(self, exchange: Exchange) -> None:
         await (self._stream(exchange) if exchange.record.stream else self._whole(exchange))

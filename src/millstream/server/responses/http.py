@@ -37,7 +37,7 @@ class ResponsesTurn(Turn):
 
     async def _answer(self, call: ClientCall) -> None:
         asked = await self._asking.prepare(call, self._record.id)
-        exchange = Exchange(self._gateway, asked.dialect, asked.call, self._record)
+        exchange = self._gateway.exchange(asked.dialect, asked.call, self._record)
         await (self._begin(asked, exchange) if asked.background else self._exchange(exchange))
 
     async def _begin(self, asked: Asked, exchange: Exchange) -> None:

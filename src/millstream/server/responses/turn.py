@@ -124,7 +124,7 @@ class SocketTurn:
     async def _answer(self) -> None:
         call = ClientCall(self._create.body, self._headers)
         asked = self._asked = await self._asking.prepare(call, self._record.id, known=self._find, ended=self._remember)
-        exchange = self._exchange = Exchange(self._gateway, asked.dialect, asked.call, self._record)
+        exchange = self._exchange = self._gateway.exchange(asked.dialect, asked.call, self._record)
         if self._create.generate:
             await exchange.stream(self)
         else:

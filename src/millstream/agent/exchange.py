@@ -1,0 +1,130 @@
+"""A client's request of a model API, for which tools run here: an exchange like any other, to whoever delivers it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass, field
+
+from millstream.agent.approval import Approvals
+from millstream.agent.kept import Kept
+from millstream.agent.progress import Phrases, ReplyLane, Style
+from millstream.agent.run import AgentOptions, AgentRun
+from millstream.agent.toolbox import Toolbox
+from millstream.core.assemble import Assembler
+from millstream.core.errors import ClientFault
+from millstream.core.events import Event, Fault
+from millstream.core.run_events import RunEvent
+from millstream.dialects.base import ClientCall, Dialect
+from millstream.pipeline import Client, Exchange, Gateway, Record
+
+TOOLS_HEADER = "x-millstream-tools"
+"""Who runs tools, for this request: ``client`` or ``gateway``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """What runs of this gateway share. ``by_default``: tools run here unless a request says otherwise."""
+
+    toolbox: Toolbox = field(default_factory=Toolbox)
+    options: AgentOptions = field(default_factory=AgentOptions)
+    approvals: Approvals = field(default_factory=Approvals)
+    kept: Kept | None = None
+    by_default: bool = False
+    progress: Style = "thinking"
+    phrases: Phrases = field(default_factory=Phrases)
+
+    def exchange(self, gateway: Gateway, client: Dialect, call: ClientCall, record: Record) -> Exchange | None:
+        """None where the client runs the tools. Raises ``ClientFault`` or ``PolicyRefusal``."""
+        wanted = call.headers.get(TOOLS_HEADER)
+        if wanted not in (None, "client", "gateway"):
+            raise ClientFault(f"{TOOLS_HEADER}: {wanted!r} is neither client nor gateway", param=TOOLS_HEADER)
+        here = self.by_default if wanted is None else wanted == "gateway"
+        return AgentExchange(gateway, client, call, record, self) if here and self.toolbox else None
+
+
+class AgentExchange(Exchange):
+    """The reply of an ``AgentRun`` to a client of a model API."""
+
+    def __init__(self, gateway: Gateway, client: Dialect, call: ClientCall, record: Record, agent: Agent) -> None:
+        self._agent = agent
+        super().__init__(gateway, client, call, record)
+
+    def _prepare(self) -> None:
+        agent = self._agent
+        self._run = AgentRun(
+            self._gateway,
+            agent.toolbox,
+            agent.options,
+            self.request,
+            self.record,
+            approvals=agent.approvals,
+            kept=agent.kept,
+        )
+
+    async def stream(self, client: Client) -> None:
+        """The head and the first line of progress leave at once; without lines, the head leaves with the answer's."""
+        agent, record = self._agent, self.record
+        lane = ReplyLane(agent.progress, agent.phrases, record.id)
+        if agent.progress != "off":
+            await client.start()
+            opening = lane.opening(record.route.model if record.route is not None else "")
+            wait = client.write(self.renderer.render(opening))
+            if wait is not None:
+                await wait
+        await self._run.run(_ToClient(self, lane, client))
+        if record.error is not None and not client.started:
+            raise record.error
+        await client.end()
+
+    async def whole(self) -> bytes:
+        """Without lines of progress: whoever waits for the whole has no use for them."""
+        collected = _Collected(ReplyLane("off", self._agent.phrases, self.record.id))
+        await self._run.run(collected)
+        if self.record.error is not None:
+            raise self.record.error
+        return self._dialect.render_reply(collected.assembler.reply(), self._reply_context())
+
+    @property
+    def stream_type(self) -> str:
+        return self._dialect.stream_type(self._call)
+
+    def said(self, events: Sequence[Event]) -> bytes:
+        """``events`` as the client is told them."""
+        if isinstance(events[-1], Fault):
+            self._error_left = True
+        return self.renderer.render(events)
+
+
+class _ToClient:
+    """Events of the run → what the client reads."""
+
+    def __init__(self, exchange: AgentExchange, lane: ReplyLane, client: Client) -> None:
+        self._exchange = exchange
+        self._lane = lane
+        self._client = client
+
+    def take(self, events: Sequence[RunEvent]) -> Awaitable[None] | None:
+        said = self._lane.take(events)
+        if not said:
+            return None
+        if not self._client.started:
+            return None if isinstance(said[0], Fault) else self._begin(said)
+        out = self._exchange.said(said)
+        return self._client.write(out) if out else None
+
+    async def _begin(self, said: Sequence[Event]) -> None:
+        await self._client.start()
+        out = self._exchange.said(said)
+        if out and (wait := self._client.write(out)) is not None:
+            await wait
+
+
+class _Collected:
+    """Events of the run, for the whole."""
+
+    def __init__(self, lane: ReplyLane) -> None:
+        self.assembler = Assembler()
+        self._lane = lane
+
+    def take(self, events: Sequence[RunEvent]) -> None:
+        self.assembler.add(self._lane.take(events))
