@@ -119,6 +119,27 @@ class ResponsesConfig(msgspec.Struct, frozen=True, kw_only=True):
     """A WebSocket takes no further requests after this long."""
 
 
+class RunsConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Runs: replies that are kept in a journal while they are made, for whoever comes back. Times are in seconds."""
+
+    limit: Seconds = 300.0
+    """A run that takes longer than this fails."""
+    most: Annotated[int, msgspec.Meta(gt=0)] = 1000
+    """How many may be under way in one process."""
+    on_disconnect: Literal["cancel", "drain", "detach"] = "cancel"
+    """What becomes of a run of an app when its last reader has left, unless the request says it."""
+    keep_for: Seconds = 24 * 3600.0
+    """From its beginning on, a run can be read for so long."""
+    held: Annotated[int, msgspec.Meta(gt=0)] = 1024 * 1024
+    """Bytes of a run's newest events that are held for its readers; those behind read the journal."""
+    durable: bool = False
+    """An event is delivered only once the journal has it."""
+    heartbeat: Seconds = 15.0
+    """Silence after which an app is sent a sign of life."""
+    compression: bool = True
+    """Streams for apps are compressed where the client asks for it."""
+
+
 class LogConfig(msgspec.Struct, frozen=True, kw_only=True):
     format: Literal["auto", "human", "json"] = "auto"
 
@@ -134,6 +155,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     replay: ReplayConfig = ReplayConfig()
     sessions: SessionsConfig = SessionsConfig()
     responses: ResponsesConfig = ResponsesConfig()
+    runs: RunsConfig = RunsConfig()
     log: LogConfig = LogConfig()
 
 

@@ -38,9 +38,13 @@ from millstream.server.gemini import read_call as read_gemini_call
 from millstream.server.guard import Guard
 from millstream.server.info import Info
 from millstream.server.model_api import Deliveries, ModelEndpoint
+from millstream.server.plain.app import PlainSurface
 from millstream.server.responses.app import ResponsesState
+from millstream.server.runs.manager import RunOptions, Runs
 from millstream.server.wire import plain_call
 from millstream.sessions.base import SessionStore
+from millstream.sessions.journal import Journal
+from millstream.sessions.journal_memory import MemoryJournal
 from millstream.sessions.memory import MemoryStore
 from millstream.sessions.sqlite import SqliteStore
 from millstream.telemetry import logs
@@ -56,7 +60,14 @@ _DIALECT_OF_PATH = {
     "/responses": "openai_responses",
     "/v1beta/": "gemini",
 }
-_EXPOSED_HEADERS = ("x-millstream-id", "x-millstream-model", "x-millstream-dropped", "x-request-id", "request-id")
+_EXPOSED_HEADERS = (
+    "x-millstream-id",
+    "x-millstream-model",
+    "x-millstream-run",
+    "x-millstream-dropped",
+    "x-request-id",
+    "request-id",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +104,17 @@ def shared_providers(providers: Mapping[str, Provider]) -> dict[str, Provider]:
 
 
 def build(
-    config: Config, environ: Mapping[str, str], *, preload: bool = False, worker: int | None = None
+    config: Config,
+    environ: Mapping[str, str],
+    *,
+    preload: bool = False,
+    worker: int | None = None,
+    journal: Journal | None = None,
 ) -> Application:
     """Everything from settings. Opens nothing yet: connections come with the first request.
 
     ``preload`` loads the embedded model at the start where it is the default; ``worker`` is this process's number where
-    it is one of several. Raises ``ConfigError``.
+    it is one of several; ``journal`` takes the place of the configured one. Raises ``ConfigError``.
     """
     known = registry.providers(config, environ)
     providers = known if worker is None else shared_providers(known)
@@ -124,8 +140,10 @@ def build(
     responses = ResponsesState(
         config, gateway, deliveries, _sessions(config, gateway.now), owner_of(key), alone=worker is None
     )
+    runs = _runs(config, gateway, deliveries, journal or _journal(config, gateway.now))
+    plain = PlainSurface(config, gateway, runs, deliveries, owner_of(key))
     info = Info(gateway, deliveries, fingerprint(config, usable), _dialect_chooser(gateway), worker)
-    app = _app(config, gateway, deliveries, responses, info, guard, preload=preload)
+    app = _app(config, gateway, deliveries, responses, plain, info, guard, preload=preload)
     return Application(app, gateway, deliveries, config.server.max_body)
 
 
@@ -146,6 +164,16 @@ def _sessions(config: Config, now: Callable[[], float]) -> SessionStore:
         return MemoryStore(now, sessions.max_bytes)
     path = Path(sessions.path).expanduser() if sessions.path is not None else state_path()
     return SqliteStore(path, now, sessions.max_bytes)
+
+
+def _journal(config: Config, now: Callable[[], float]) -> Journal:
+    return MemoryJournal(now, config.sessions.max_bytes)
+
+
+def _runs(config: Config, gateway: Gateway, deliveries: Deliveries, journal: Journal) -> Runs:
+    runs = config.runs
+    options = RunOptions(runs.limit, runs.most, runs.keep_for, runs.held, runs.durable)
+    return Runs(journal, deliveries, gateway.now, gateway.new_id, secrets.token_hex(8), options)
 
 
 def _default_model(providers: Mapping[str, Provider]) -> str:
@@ -195,6 +223,7 @@ def _app(
     gateway: Gateway,
     deliveries: Deliveries,
     responses: ResponsesState,
+    plain: PlainSurface,
     info: Info,
     guard: Callable[[ASGIApp], ASGIApp],
     *,
@@ -203,8 +232,9 @@ def _app(
     max_body = config.server.max_body
     pulse = Pulse(config.server.eager_after, config.server.heartbeat, config.server.send_timeout)
 
-    def model_api(dialect: str, read_call: ReadCall = plain_call) -> ModelEndpoint:
-        return ModelEndpoint(gateway, gateway.dialects[dialect], deliveries, pulse, max_body, read_call)
+    def model_api(dialect: str, read_call: ReadCall = plain_call) -> ASGIApp:
+        found = ModelEndpoint(gateway, gateway.dialects[dialect], deliveries, pulse, max_body, read_call)
+        return plain.or_run(found, gateway.dialects[dialect], pulse, read_call)
 
     def count_api(dialect: str, read_call: ReadCall = plain_call) -> CountEndpoint:
         return CountEndpoint(gateway, gateway.dialects[dialect], max_body, read_call)
@@ -227,6 +257,7 @@ def _app(
     posts += [HttpRoute(f"/{version}/models/{{target:path}}", gemini, methods=["POST"]) for version in ("v1beta", "v1")]
     gets = [
         *responses.routes(pulse),
+        *plain.routes(pulse),
         HttpRoute("/health", info.health),
         HttpRoute("/v1/models", info.models),
         HttpRoute("/v1/models/{name:path}", info.model),
@@ -247,7 +278,7 @@ def _app(
         routes=[*posts, *gets],
         middleware=[cors, Middleware(guard)],  # in this order: a page may read why it was refused
         exception_handlers={404: info.missing, 405: info.wrong_method},
-        lifespan=_lifespan(gateway, responses, preload=preload),
+        lifespan=_lifespan(gateway, responses, plain.runs, preload=preload),
     )
     return _Shortcut({route.path: guard(route.endpoint) for route in posts if "{" not in route.path}, rest)
 
@@ -272,12 +303,12 @@ class _Shortcut:
 
 
 def _lifespan(
-    gateway: Gateway, responses: ResponsesState, *, preload: bool
+    gateway: Gateway, responses: ResponsesState, runs: Runs, *, preload: bool
 ) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         try:
-            async with responses, asyncio.TaskGroup() as group:
+            async with responses, runs, asyncio.TaskGroup() as group:
                 loading = group.create_task(_load_default(gateway)) if preload else None
                 yield
                 if loading is not None:

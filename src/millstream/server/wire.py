@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from urllib.parse import parse_qsl
 
 from starlette.types import Receive, Scope
 
@@ -68,3 +69,8 @@ async def _read(receive: Receive, limit: int) -> bytes:
 
 def _too_large(limit: int) -> ClientFault:
     return ClientFault(f"the request body is larger than {limit} bytes", Kind.TOO_LARGE)
+
+
+def query_map(scope: Scope) -> dict[str, str]:
+    """The URL's query; of a repeated name the last value."""
+    return dict(parse_qsl(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True))

@@ -93,7 +93,7 @@ class Runs:
     async def start(
         self, run_id: str, about: RunAbout, producer: Producer, *, on_disconnect: OnDisconnect = "detach"
     ) -> Run:
-        """Begin a run, with one reader who has joined: ``open`` it next.
+        """Begin a run. Whoever wants to read it opens it next.
 
         Raises ``RunExists``, ``ClientFault`` for an id that cannot be one, ``PolicyRefusal`` (429) where there are too
         many, and ``UpstreamFault`` (503) where it has to be kept but cannot be.
@@ -122,7 +122,6 @@ class Runs:
         except BaseException:
             del self._here[run_id]
             raise
-        run.joined()
         self._deliveries.add(run)
         self._tasks.start(self._to_its_end(run, producer))
         return run
@@ -148,7 +147,8 @@ class Runs:
             del self._here[run.id]
 
     async def open(self, run_id: str, owner: str, after: int = 0) -> Reader | None:
-        """A reader of what follows number ``after``; None where nothing follows and nothing will.
+        """A reader of what follows number ``after``, to be closed by whoever has it; None where nothing follows and
+        nothing will.
 
         Raises ``ClientFault``: 404 for a run that is not there, or not ``owner``'s; 400 for a number beyond its end.
         """

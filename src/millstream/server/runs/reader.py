@@ -23,6 +23,20 @@ class Reader:
         self._key = key
         self._run = run
         self._ended = False
+        self._closed = False
+        if run is not None:
+            run.joined()
+
+    @property
+    def here(self) -> bool:
+        """The run is this process's: it ends before the process does."""
+        return self._run is not None
+
+    def close(self) -> None:
+        """Nothing more is read. The run may end with its last reader."""
+        if self._run is not None and not self._closed:
+            self._closed = True
+            self._run.left()
 
     async def next(self) -> Sequence[RunEntry]:
         """Some of what follows, as soon as there is something; nothing at the run's end.

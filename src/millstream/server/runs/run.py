@@ -64,7 +64,8 @@ class RunSink(Protocol):
 
 Producer = Callable[[RunSink], Awaitable[None]]
 """Makes a run's events: those of one reply, to its ``Finish`` or ``Fault``, and of the application lane what belongs
-between; neither ``RunStart`` nor ``RunEnd``. What it raises instead of a ``Fault`` becomes one."""
+between. Of a ``RunStart`` and ``RunEnd`` of its own only the end's reason counts. What it raises instead of a ``Fault``
+becomes one."""
 
 
 class Run:
@@ -98,6 +99,8 @@ class Run:
         self._readers = 0
         self._draining = False
         self._terminal: Finish | Fault | None = None
+        self._told_end: RunEnd | None = None
+        self._ending = False
         self._stop: MillstreamError | None = None
         self._task: asyncio.Task[object] | None = None
         self._first_text: float | None = None
@@ -146,6 +149,11 @@ class Run:
             if self._terminal is not None:
                 return False
             self._terminal = event
+        elif isinstance(event, RunStart):
+            return self._number == 0
+        elif isinstance(event, RunEnd) and not self._ending:
+            self._told_end = event  # of which the reason is news: the rest is counted here
+            return False
         return True
 
     def joined(self) -> None:
@@ -220,8 +228,10 @@ class Run:
         return self._stop
 
     def _end(self) -> RunEnd:
+        self._ending = True
         fault = self._terminal if isinstance(self._terminal, Fault) else None
-        reason = "finished" if fault is None else "cancelled" if fault.kind is Kind.CANCELLED else "failed"
+        told = "finished" if self._told_end is None else self._told_end.reason
+        reason = told if fault is None else "cancelled" if fault.kind is Kind.CANCELLED else "failed"
         return RunEnd(
             reason,
             steps=max(self._steps, 1),

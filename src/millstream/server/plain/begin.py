@@ -1,0 +1,54 @@
+"""From what an app asks to a run that works on it, and the log's line for it."""
+
+from __future__ import annotations
+
+from millstream.core.messages import Request
+from millstream.dialects.chat_events import NAME
+from millstream.pipeline import Gateway, ModelCall, Record
+from millstream.server.plain.asking import Ask, request_of
+from millstream.server.request_log import End, log_request
+from millstream.server.runs.manager import RunExists, Runs
+from millstream.server.runs.run import OnDisconnect, Producer, RunAbout, RunSink
+
+
+class Beginner:
+    """Begins runs for ``owner``."""
+
+    def __init__(self, gateway: Gateway, runs: Runs, owner: str, on_disconnect: OnDisconnect) -> None:
+        self._gateway = gateway
+        self._runs = runs
+        self.owner = owner
+        self._on_disconnect = on_disconnect
+
+    async def begin(self, ask: Ask, run_id: str, surface: str) -> bool:
+        """Begin the run, or find that it was begun before: then false. Raises ``MillstreamError``."""
+        gateway = self._gateway
+        request = request_of(ask, gateway.routes.default, gateway.dialects["openai_chat"])
+        record = Record(run_id, NAME, model=request.model, stream=True)
+        producer = model_producer(gateway, request, record)
+        model = record.route.name if record.route is not None else request.model
+        about = RunAbout("", self.owner, surface, model, ask.session_id)
+        try:
+            await self._runs.start(run_id, about, producer, on_disconnect=ask.on_disconnect or self._on_disconnect)
+        except RunExists:
+            return False
+        return True
+
+
+def model_producer(gateway: Gateway, request: Request, record: Record) -> Producer:
+    """One call of a model as a run. Raises ``MillstreamError`` for what no upstream need be asked about."""
+    call = ModelCall(gateway, request, record)
+    began = gateway.now()
+
+    async def produce(sink: RunSink) -> None:
+        end: End = "failed"
+        try:
+            await call.run(sink)
+            end = "finished" if record.error is None else "failed"
+        except BaseException as error:
+            end = "cancelled" if not isinstance(error, Exception) else "failed"
+            raise
+        finally:
+            log_request(record, 200, end, began, gateway.now())
+
+    return produce
