@@ -14,7 +14,7 @@ export PYTHON
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint matrix judges bench peers soak lock clean
+.PHONY: help run test check lint matrix judges bench peers compiled soak lock clean
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -47,6 +47,9 @@ bench: $(VENV)/.stamp-run $(if $(PEERS),peers) ## Measure against direct and ngi
 
 peers: ## Install the gateways that `make bench PEERS=1` measures beside ours, in environments of their own
 	@scripts/install-peers bench/build/peers
+
+compiled: $(VENV)/.stamp-run ## Build the compiled package for `make bench` to measure beside the pure one
+	@scripts/build-compiled bench/build/compiled $(BIN)/python
 
 soak: $(VENV)/.stamp-run ## Streams of every end for half an hour: is anything left behind? (ARGS="--minutes 2")
 	@PYTHONPATH=tests/support $(BIN)/python bench/soak.py $(ARGS)

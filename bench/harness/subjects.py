@@ -182,6 +182,9 @@ def _nginx_version() -> str:
     return subprocess.run([program or "nginx", "-v"], capture_output=True, text=True, check=False).stderr.strip()
 
 
+COMPILED = _ROOT / "bench/build/compiled/millstream"
+"""What ``make compiled`` builds."""
+
 SUBJECTS = (
     Subject(name="direct", title="direct"),
     Subject(
@@ -216,5 +219,13 @@ SUBJECTS = (
         start=_millstream,
         program="millstream",
         version=_millstream_version,
+    ),
+    Subject(
+        name="millstream-compiled",
+        title="millstream, compiled: Anthropic ← Chat",
+        client="anthropic",
+        model="load/m",
+        start=_millstream,
+        program=str(COMPILED),
     ),
 )
