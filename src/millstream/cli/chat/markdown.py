@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -66,11 +67,11 @@ def divided(text: str) -> tuple[list[Piece], Piece]:
     if not tops:
         return [], Piece(text)
     lines = text.splitlines(keepends=True)
-    start = _start(tops[-1])
-    done = [Piece("".join(lines[:start]))] if start else []
-    last = tops[-1]
+    starts = [0, *(_start(token) for token in tops[1:])]
+    done = [Piece("".join(lines[begin:end])) for begin, end in itertools.pairwise(starts)]
+    last, start = tops[-1], starts[-1]
     if last.type == "fence":
-        more, rest = _fence(last, lines[start:])
+        more, rest = _fence(last, lines, start)
     else:
         more, rest = _items(last, tokens, lines, start)
     if more is None:
@@ -88,12 +89,13 @@ def _items(last: Token, tokens: Sequence[Token], lines: Sequence[str], start: in
     return "".join(lines[start : items[-1]]), "".join(lines[items[-1] :])
 
 
-def _fence(last: Token, lines: Sequence[str]) -> tuple[str | None, str]:
-    if len(lines) <= 2 * FENCE_LINES:
+def _fence(last: Token, lines: Sequence[str], start: int) -> tuple[str | None, str]:
+    opening = _start(last)  # before the first block there may be empty lines
+    count = len(lines) - opening
+    if count <= 2 * FENCE_LINES:
         return None, ""
-    opening = lines[0]
-    portion = len(lines) // FENCE_LINES * FENCE_LINES - FENCE_LINES + 1
-    return "".join([*lines[:portion], last.markup, "\n"]), "".join([opening, *lines[portion:]])
+    cut = opening + (count // FENCE_LINES - 1) * FENCE_LINES + 1
+    return "".join([*lines[start:cut], last.markup, "\n"]), "".join([lines[opening], *lines[cut:]])
 
 
 def _start(token: Token) -> int:
