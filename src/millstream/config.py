@@ -119,6 +119,56 @@ class ResponsesConfig(msgspec.Struct, frozen=True, kw_only=True):
     """A WebSocket takes no further requests after this long."""
 
 
+class McpToolConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """What differs for one tool of a server. ``timeout`` in seconds; None leaves the server's value."""
+
+    timeout: Seconds | None = None
+    permission: Literal["allow", "ask", "deny"] | None = None
+
+
+class McpOAuthConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """How to get a token for a server; without ``grant``, not by OAuth. ``tokens`` is the file it is kept in."""
+
+    grant: Literal["authorization_code", "client_credentials"] | None = None
+    client_id: str | None = None
+    client_secret: str | None = None
+    client_secret_env: str | None = None
+    scope: str | None = None
+    port: Port = 0
+    """Where the browser returns to after a login, on this machine; 0 lets the system choose."""
+    tokens: str | None = None
+
+
+class McpServerConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """An MCP server: ``command`` is started here, ``url`` is spoken to over streamable HTTP. Times are in seconds.
+
+    ``${NAME}`` and ``${NAME:-default}`` in texts are environment variables. From ``type`` on, the names are those
+    that other clients give the same things.
+    """
+
+    command: str | None = None
+    args: tuple[str, ...] = ()
+    env: dict[str, str] = {}
+    cwd: str | None = None
+    url: str | None = None
+    headers: dict[str, str] = {}
+    oauth: McpOAuthConfig = McpOAuthConfig()
+    enabled: bool = True
+    allow: tuple[str, ...] | None = None
+    deny: tuple[str, ...] = ()
+    permission: Literal["allow", "ask", "deny"] = "allow"
+    startup_timeout: Seconds = 30.0
+    timeout: Seconds = 60.0
+    tools: dict[str, McpToolConfig] = {}
+    type: Literal["stdio", "http", "streamable-http", "streamable_http", "streamableHttp"] | None = None
+    http_headers: dict[str, str] = {}
+    bearer_token_env_var: str | None = None
+    enabled_tools: tuple[str, ...] | None = None
+    disabled_tools: tuple[str, ...] = ()
+    startup_timeout_sec: Seconds | None = None
+    tool_timeout_sec: Seconds | None = None
+
+
 class RunsConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Runs: replies that are kept in a journal while they are made, for whoever comes back. Times are in seconds."""
 
@@ -140,6 +190,83 @@ class RunsConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Streams for apps are compressed where the client asks for it."""
 
 
+class SearchConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Where WebSearch asks; without ``service`` there is none. ``url`` is needed for searxng only."""
+
+    service: Literal["brave", "tavily", "searxng"] | None = None
+    url: str | None = None
+    api_key: str | None = None
+    """Also as ``api_key_env`` or ``api_key_file``; else ``BRAVE_API_KEY`` or ``TAVILY_API_KEY``."""
+    api_key_env: str | None = None
+    api_key_file: str | None = None
+
+
+class WorkspaceConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """The tools of coding agents on the files of one directory. Without ``root`` there are none."""
+
+    root: str | None = None
+    allow: tuple[Literal["Write", "Bash"], ...] = ()
+    """What may change things: Write (with Edit and MultiEdit) and Bash."""
+    network: bool = False
+    """Commands of Bash may use the network."""
+    unsafe: bool = False
+    """Where bubblewrap cannot be used, Bash runs without a sandbox: it may do all that the gateway may."""
+    readable: tuple[str, ...] = ()
+    """Paths in hidden directories (people's homes, for one) that commands of Bash may read."""
+    timeouts: dict[str, Seconds] = {}
+    """By tool; otherwise Bash 30, Read 5, LS 3, Task 300, the others 10."""
+    output_limit: Annotated[int, msgspec.Meta(ge=1000)] = 30_000
+    """Characters of a result."""
+    skip: tuple[str, ...] | None = None
+    """Names of directories that Glob and Grep leave out, in place of .git, node_modules, .venv and their like."""
+    private_addresses: bool = False
+    """WebFetch may fetch from this machine and its network."""
+    task_iterations: Annotated[int, msgspec.Meta(ge=1, le=100)] = 15
+    """Model calls of one Task."""
+    search: SearchConfig = SearchConfig()
+
+
+class PhrasesConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Lines of progress. In braces: ``step``; ``tools``; ``tool``, ``done`` and ``total``; ``tool`` and ``run_id``."""
+
+    starting: str = "Starting"
+    thinking: str = "Thinking (step {step})"
+    running: str = "Running {tools}"
+    done: str = "{tool} ({done}/{total})"
+    failed: str = "{tool} failed ({done}/{total})"
+    approval: str = "{tool} waits for approval of run {run_id}"
+
+
+class ToolsConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Tools that run here. Names are patterns (``*``) of a tool, of its source, or ``source/tool``."""
+
+    mode: Literal["client", "gateway"] = "client"
+    """Who runs tools for clients of model APIs; a request's header ``x-millstream-tools`` says otherwise."""
+    progress: Literal["thinking", "text", "off"] = "thinking"
+    max_iterations: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 15
+    """Model calls of one reply."""
+    parallel: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 16
+    """Calls of one turn that run at a time."""
+    allow: tuple[str, ...] = ("*",)
+    permissions: dict[str, Literal["allow", "ask", "deny"]] = {}
+    timeouts: dict[str, Seconds] = {}
+    most_output: Annotated[int, msgspec.Meta(ge=1000)] = 100_000
+    """Characters of a result that the model is told."""
+    approval_timeout: Seconds = 300.0
+    """Who is asked for permission and says nothing for so long, has said no."""
+    phrases: PhrasesConfig = PhrasesConfig()
+
+
+class AutoConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """What the model ``auto`` is, by how hard a request looks; None: the default model."""
+
+    simple: str | None = None
+    moderate: str | None = None
+    complex: str | None = None
+    moderate_from: Annotated[int, msgspec.Meta(ge=1)] = 2
+    complex_from: Annotated[int, msgspec.Meta(ge=1)] = 4
+
+
 class LogConfig(msgspec.Struct, frozen=True, kw_only=True):
     format: Literal["auto", "human", "json"] = "auto"
 
@@ -156,6 +283,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     sessions: SessionsConfig = SessionsConfig()
     responses: ResponsesConfig = ResponsesConfig()
     runs: RunsConfig = RunsConfig()
+    mcp_servers: dict[str, McpServerConfig] = {}
+    tools: ToolsConfig = ToolsConfig()
+    auto: AutoConfig = AutoConfig()
     log: LogConfig = LogConfig()
 
 
@@ -204,6 +334,12 @@ def fingerprint(config: Config, usable: Iterable[str]) -> str:
         owner["api_key"] = owner["api_key"] is not None
     for provider in tree["providers"].values():
         provider["headers"] = sorted(provider["headers"])
+    for server in tree["mcp_servers"].values():
+        server["oauth"]["client_secret"] = server["oauth"]["client_secret"] is not None
+        for secrets in ("env", "headers", "http_headers"):
+            server[secrets] = sorted(server[secrets])
+    search = tree["tools"]["workspace"]["search"]
+    search["api_key"] = search["api_key"] is not None
     text = msgspec.json.encode([tree, sorted(usable)], order="sorted")
     return hashlib.sha256(text).hexdigest()[:12]
 
