@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pty
+import select
 import signal
+import struct
 import subprocess
 import sys
+import termios
 from collections.abc import Sequence
+from contextlib import suppress
 
 import pytest
 
@@ -95,6 +100,28 @@ def test_our_own_signal_handlers_are_back_afterwards() -> None:
     assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)] == before
 
 
+def test_a_program_does_not_outlive_us_even_if_we_are_killed() -> None:
+    script = "import signal; print('ready', flush=True); signal.pause()"
+    with subprocess.Popen(_in_between(script), stdout=subprocess.PIPE, process_group=0) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        process.kill()
+        try:
+            ended, _, _ = select.select([process.stdout], [], [], LIMIT)  # the program had it open, too
+            assert ended
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_what_ended_with_us_is_not_looked_after_any_more() -> None:
+    done = subprocess.run(
+        _in_between("import os; print(os.getpgrp())"), capture_output=True, process_group=0, check=True
+    )
+    with pytest.raises(ProcessLookupError):
+        os.killpg(int(done.stdout), 0)
+
+
 class _Terminal:
     """A process on a pseudo-terminal of its own, as a shell would run it."""
 
@@ -112,6 +139,13 @@ class _Terminal:
 
     def type(self, keys: bytes) -> None:
         os.write(self._master, keys)
+
+    @property
+    def modes(self) -> list[object]:
+        return termios.tcgetattr(self._master)
+
+    def resize(self, rows: int, columns: int) -> None:
+        fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
     def wait(self) -> int:
         _, status = os.waitpid(self.pid, 0)
@@ -132,6 +166,42 @@ signal.pause()
     terminal.expect(b"ready")
     terminal.type(b"\x03")
     assert os.waitstatus_to_exitcode(terminal.wait()) == 9
+    terminal.close()
+
+
+def test_a_new_size_of_the_terminal_reaches_the_child() -> None:
+    script = """
+import os, signal, sys
+signal.signal(signal.SIGWINCH, lambda *_: sys.exit(os.get_terminal_size(0).columns))
+print("ready", flush=True)
+signal.pause()
+"""
+    terminal = _Terminal(_in_between(script))
+    terminal.expect(b"ready")
+    terminal.resize(24, 61)
+    assert os.waitstatus_to_exitcode(terminal.wait()) == 61
+    terminal.close()
+
+
+def test_a_child_that_is_killed_leaves_the_terminal_as_it_was() -> None:
+    script = """
+import os, signal, sys, tty
+tty.setraw(0)
+print("raw", flush=True)
+os.read(0, 1)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    # Who opened the terminal lives on a little, so that there still is one to look at.
+    outer = "import subprocess, sys; print(subprocess.call(sys.argv[1:]), 'over', flush=True); sys.stdin.readline()"
+    terminal = _Terminal([sys.executable, "-c", outer, *_in_between(script)])
+    before = terminal.modes
+    terminal.expect(b"raw")
+    assert terminal.modes != before
+    terminal.type(b"x")
+    terminal.expect(b"137 over")
+    assert terminal.modes == before
+    terminal.type(b"\n")
+    assert terminal.wait() == 0
     terminal.close()
 
 

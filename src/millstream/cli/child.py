@@ -12,9 +12,9 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
+from millstream.cli.guardian import TERM_LIMIT, guarded
+
 FORWARDED = (signal.SIGTERM, signal.SIGHUP)
-TERM_LIMIT = 5.0
-"""Seconds a program may take to end after it was asked to."""
 
 
 def status_of_signal(number: int) -> int:
@@ -38,7 +38,8 @@ def run(command: Sequence[str], environ: Mapping[str, str], lifeline: int | None
 
     Ctrl-C and Ctrl-\\ reach it from the terminal as they reach us: they are its own to handle. ``SIGTERM`` and
     ``SIGHUP`` sent to us are passed on. ``lifeline`` is the writing end of a pipe: when nobody reads it any more, the
-    program is asked to end, as it would only wait for what is gone. Raises ``OSError`` if it cannot be run.
+    program is asked to end, as it would only wait for what is gone. It is also ended if we are killed. Raises
+    ``OSError`` if it cannot be run.
     """
     early: list[int] = []
     running: list[int] = []
@@ -58,7 +59,7 @@ def run(command: Sequence[str], environ: Mapping[str, str], lifeline: int | None
         running.append(process.pid)
         for number in early:
             os.kill(process.pid, number)
-        with _ended_with(lifeline, running):
+        with guarded(process.pid), _ended_with(lifeline, running):
             process.returncode = _wait(process.pid)
             running.clear()
     return process.returncode if process.returncode >= 0 else status_of_signal(-process.returncode)
