@@ -44,6 +44,7 @@ class _Connection:
     client: Client
     tools: Sequence[types.Tool] | None
     """None after the server said that they changed."""
+    trouble: Trouble
 
 
 class Server:
@@ -95,8 +96,10 @@ class Server:
         with self._calling(context):
             try:
                 yield connection.client
-            except BaseException:
+            except BaseException as error:
                 self._doubt()
+                if isinstance(error, MCPError) and connection.trouble.reason is not None:
+                    raise Lost(str(connection.trouble)) from error
                 raise
 
     @contextmanager
@@ -152,18 +155,18 @@ class Server:
             self._connection = None
             steady = asyncio.get_running_loop().time() - began >= _STEADY_S
             self._failures = 0 if lived and steady else self._failures + 1
-            self._next_attempt()
+            self._next_attempt(lived)
             if lived:
                 self._wanted.set()
             await self._pause(lived)
-
-    def _next_attempt(self) -> None:
-        """Whoever waited for a connection that did not come is told; whoever asks from now on waits for the next."""
         if not self._attempt.done():
-            self._attempt.set_exception(self._error(self._reason))
-        self._attempt = _attempt()
-        if self._closing:
             self._attempt.set_exception(self._error("the gateway is shutting down"))
+
+    def _next_attempt(self, lived: bool) -> None:
+        """Whoever waited for a connection that did not come is told; whoever asks from now on waits for the next."""
+        if not lived:
+            self._attempt.set_exception(self._error(self._reason))
+            self._attempt = _attempt()
 
     async def _pause(self, lived: bool) -> None:
         settings = self.settings
@@ -186,7 +189,7 @@ class Server:
             try:
                 async with asyncio.timeout(settings.startup_timeout):
                     client = await stack.enter_async_context(self._client(self._transport(trouble)))
-                    connection = _Connection(client, await _listed(client))
+                    connection = _Connection(client, await _listed(client), trouble)
             except TimeoutError as error:
                 raise Lost(f"it did not start within {settings.startup_timeout:g} s") from error
             except Exception as error:
@@ -198,8 +201,9 @@ class Server:
                 self._connection = connection
                 self._attempt.set_result(connection)
                 try:
-                    await self._watch(connection, trouble)
+                    await self._watch(connection)
                 finally:
+                    self._has_ended()
                     listening.cancel()
 
     def _transport(self, trouble: Trouble) -> AbstractAsyncContextManager[TransportStreams]:
@@ -219,7 +223,7 @@ class Server:
             cache=None,
         )
 
-    async def _watch(self, connection: _Connection, trouble: Trouble) -> None:
+    async def _watch(self, connection: _Connection) -> None:
         """Until we close or the connection is lost."""
         settings = self.settings
         while True:
@@ -232,7 +236,7 @@ class Server:
             if self._closing:
                 return
             if self._ended:
-                raise Lost(str(trouble))
+                raise Lost(str(connection.trouble))
             if self._suspect and not self._callers:  # a server that is busy with a call may have no ear for us
                 self._suspect = False
                 try:
@@ -284,6 +288,8 @@ class Server:
 
     def _has_ended(self) -> None:
         self._ended = True
+        if self._attempt.done():
+            self._attempt = _attempt()
         self._wake.set()
 
     def _error(self, reason: str) -> ToolSourceError:

@@ -28,7 +28,7 @@ class McpSources:
         if self._group is None:
             return
         await asyncio.gather(*(source.aclose() for source in self.sources))
-        await self._group.__aexit__(kind, error, trace)
+        await self._group.__aexit__(None, None, None)  # what went wrong in the block is not the servers' affair
 
     def _spawn(self, work: Coroutine[Any, Any, None], **how: Any) -> asyncio.Task[None]:
         if self._group is None:

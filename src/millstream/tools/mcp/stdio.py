@@ -158,8 +158,8 @@ async def _read(
     except (anyio.ClosedResourceError, anyio.BrokenResourceError):
         return  # the session is over
     finally:
-        out.close()
         ended()
+        out.close()
 
 
 class _Pace:
@@ -204,12 +204,17 @@ async def _write(stdin: asyncio.StreamWriter, messages: MemoryObjectReceiveStrea
 async def _stop(process: _Process, patience: float) -> None:
     """As the protocol asks: close its input, wait, tell it to end, wait, kill."""
     process.stdin.close()
-    for number in (None, signal.SIGTERM):
+    for number in (None, signal.SIGTERM, signal.SIGKILL):
         if number is not None:
             _signal(process, number)
         with anyio.move_on_after(patience):
             await _gone(process)
-            return
+            break
+    _signal(process, signal.SIGKILL)  # what it started may have stayed
+    transport = getattr(process.handle, "_transport", None)
+    if transport is not None:  # nothing public closes our ends of pipes that a stray child holds open
+        transport.close()
+    await asyncio.sleep(0)
 
 
 async def _gone(process: _Process) -> None:
