@@ -150,6 +150,12 @@ class RepeatingRenderer(Protocol):
         ...
 
 
+class ErrorWords(Protocol):
+    """Whose words errors are said in: a dialect's, or those of a surface that only we have."""
+
+    def render_error(self, error: MillstreamError) -> ErrorReply: ...
+
+
 class Dialect(Protocol):
     """One API's wire format. Values of this type are stateless and shared."""
 

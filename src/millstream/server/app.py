@@ -20,7 +20,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from millstream import registry
 from millstream.config import Config, ConfigError, fingerprint, secret, state_path
 from millstream.core.errors import ClientFault, UpstreamFault
-from millstream.dialects.base import ClientCall, Dialect
+from millstream.dialects.base import ClientCall, Dialect, ErrorWords
+from millstream.dialects.chat_events import ChatErrors
 from millstream.pipeline import Gateway
 from millstream.policy.auth import LOCAL_ORIGIN, owner_of
 from millstream.policy.retry import RetryPolicy
@@ -60,6 +61,7 @@ _DIALECT_OF_PATH = {
     "/responses": "openai_responses",
     "/v1beta/": "gemini",
 }
+_PLAIN_PATHS = ("/api/v1/", "/ws/")
 _EXPOSED_HEADERS = (
     "x-millstream-id",
     "x-millstream-model",
@@ -211,9 +213,10 @@ def _transport(provider: Provider, config: Config, dialects: Mapping[str, Dialec
     return http
 
 
-def _dialect_chooser(gateway: Gateway) -> Callable[[str], Dialect]:
+def _dialect_chooser(gateway: Gateway) -> Callable[[str], ErrorWords]:
     """Whose words an error at a path is said in."""
-    found = {prefix: gateway.dialects[name] for prefix, name in _DIALECT_OF_PATH.items()}
+    found: dict[str, ErrorWords] = {prefix: gateway.dialects[name] for prefix, name in _DIALECT_OF_PATH.items()}
+    found |= dict.fromkeys(_PLAIN_PATHS, ChatErrors())
     openai = gateway.dialects["openai_chat"]
     return lambda path: next((dialect for prefix, dialect in found.items() if path.startswith(prefix)), openai)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from millstream.core.errors import MillstreamError, PolicyRefusal
-from millstream.dialects.base import Dialect
+from millstream.dialects.base import ErrorWords
 from millstream.policy.auth import require_key, require_local_host, require_own_origin
 from millstream.server.wire import encode_headers, header_map
 
@@ -27,7 +27,7 @@ class Guard:
         key: str | None,
         allowed_hosts: Collection[str],
         allowed_origins: Collection[str],
-        dialect_of: Callable[[str], Dialect],
+        dialect_of: Callable[[str], ErrorWords],
     ) -> None:
         self._app = app
         self._key = key
@@ -69,7 +69,7 @@ def _before_handshake(scope: Scope, send: Send) -> Send:
     return deny
 
 
-async def send_error(send: Send, dialect: Dialect, error: MillstreamError) -> None:
+async def send_error(send: Send, dialect: ErrorWords, error: MillstreamError) -> None:
     """``error`` as a whole response in the words of ``dialect``."""
     reply = dialect.render_error(error)
     headers = [*encode_headers(reply.headers), (b"content-length", str(len(reply.body)).encode())]

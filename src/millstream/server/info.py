@@ -14,7 +14,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from millstream import __version__
 from millstream.core.errors import ClientFault, Kind
-from millstream.dialects.base import Dialect
+from millstream.dialects.base import ErrorWords
 from millstream.pipeline import Gateway
 from millstream.server.model_api import Deliveries
 
@@ -31,7 +31,7 @@ class Info:
         gateway: Gateway,
         deliveries: Deliveries,
         fingerprint: str,
-        dialect_of: Callable[[str], Dialect],
+        dialect_of: Callable[[str], ErrorWords],
         worker: int | None,
     ) -> None:
         self._gateway = gateway
