@@ -255,6 +255,7 @@ class ToolsConfig(msgspec.Struct, frozen=True, kw_only=True):
     approval_timeout: Seconds = 300.0
     """Who is asked for permission and says nothing for so long, has said no."""
     phrases: PhrasesConfig = PhrasesConfig()
+    workspace: WorkspaceConfig = WorkspaceConfig()
 
 
 class AutoConfig(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,15 +9,22 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib import import_module
 from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from millstream.config import Config, ConfigError, ProviderConfig, secret
+from millstream.config import Config, ConfigError, ProviderConfig, SearchConfig, secret
 from millstream.dialects.base import Dialect
 from millstream.providers import address, catalog
 from millstream.providers.catalog import Provider, Row
+
+if TYPE_CHECKING:
+    from millstream.tools.base import ToolSource
+    from millstream.tools.workspace import RunAgent, SearchBackend
 
 _ADDRESS_PART = re.compile(r"[A-Za-z0-9._:/-]+")
 
@@ -52,6 +59,51 @@ def providers(config: Config, environ: Mapping[str, str]) -> dict[str, Provider]
         except msgspec.ValidationError as error:
             raise ConfigError(f"providers.{name}.quirks: {error}") from error
     return found
+
+
+def workspace_tools(config: Config, environ: Mapping[str, str], run_agent: RunAgent | None = None) -> ToolSource | None:
+    """The tools of ``[tools.workspace]``; None without a root. ``run_agent`` does the work of Task.
+
+    Raises ``ConfigError``.
+    """
+    own = config.tools.workspace
+    if own.root is None:
+        return None
+    from millstream.tools import workspace
+
+    root = Path(own.root).expanduser()
+    if not root.is_dir():
+        raise ConfigError(f"tools.workspace.root: {own.root} is not a directory")
+    options = workspace.WorkspaceOptions(
+        root=root,
+        allow=frozenset(own.allow),
+        network=own.network,
+        unsafe=own.unsafe,
+        readable=tuple(Path(path).expanduser() for path in own.readable),
+        timeouts=own.timeouts,
+        output_limit=own.output_limit,
+        private_addresses=own.private_addresses,
+        task_iterations=own.task_iterations,
+        search=_search_backend(own.search, environ),
+    )
+    if own.skip is not None:
+        options = replace(options, skip=own.skip)
+    return workspace.WorkspaceTools(options, run_agent)
+
+
+def _search_backend(own: SearchConfig, environ: Mapping[str, str]) -> SearchBackend | None:
+    if own.service is None:
+        return None
+    from millstream.tools.workspace import SearchBackend
+
+    where = "tools.workspace.search"
+    env = own.api_key_env or (None if own.service == "searxng" else f"{own.service.upper()}_API_KEY")
+    key = secret(own.api_key, env, own.api_key_file, environ, where)
+    if own.service == "searxng" and own.url is None:
+        raise ConfigError(f"{where}.url is missing: the address of the SearXNG to ask")
+    if own.service != "searxng" and key is None:
+        raise ConfigError(f"{where}.api_key is missing: set it, or the environment variable {env}")
+    return SearchBackend(own.service, key, own.url)
 
 
 def placed(row: Row, own: Mapping[str, str], environ: Mapping[str, str], owner: str) -> tuple[Row, tuple[str, ...]]:
