@@ -7,8 +7,6 @@ says is in the run's entries: that is what lets a stream be taken up anywhere.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -17,6 +15,7 @@ from millstream.core.errors import MillstreamError
 from millstream.core.events import Fault, TextDelta
 from millstream.core.messages import Usage
 from millstream.core.run_events import RunEnd, RunEntry
+from millstream.core.timestamps import timestamp
 from millstream.dialects.base import ErrorReply
 
 NAME = "millstream"
@@ -89,17 +88,6 @@ class ChatErrors:
         if error.retry_after is not None:
             headers["retry-after"] = str(max(1, round(error.retry_after)))
         return ErrorReply(error.status, error_object(error), headers)
-
-
-def timestamp(at: int) -> str:
-    """ISO 8601 in UTC of ``at`` milliseconds since 1970."""
-    seconds, milliseconds = divmod(at, 1000)
-    return f"{_second(seconds)}.{milliseconds:03d}Z"
-
-
-@lru_cache(maxsize=256)
-def _second(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _chunk(text: str, at: int) -> bytes:

@@ -11,7 +11,8 @@ from starlette.routing import BaseRoute, Route
 
 from millstream.core.errors import ClientFault, MillstreamError, UpstreamFault
 from millstream.core.run_events import RunEnd, decode_entry
-from millstream.dialects.chat_events import ChatErrors, timestamp
+from millstream.core.timestamps import timestamp
+from millstream.dialects.chat_events import ChatErrors
 from millstream.server.runs.manager import PREFIX, Runs, about_of
 from millstream.server.runs.run import RunAbout
 from millstream.sessions.base import StoreError
