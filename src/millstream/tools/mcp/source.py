@@ -11,6 +11,7 @@ from millstream.tools.mcp.settings import Address, ServerSettings, ToolSettings
 if TYPE_CHECKING:
     from mcp_types import Tool
 
+    from millstream.tools.mcp.oauth import Login
     from millstream.tools.mcp.server import Server, Spawn
 
 _NOTHING_SPECIAL = ToolSettings()
@@ -20,10 +21,11 @@ _NO_SDK = "needs the MCP SDK: pip install 'millstream[mcp]'"
 class McpSource:
     """The tools of the server ``name``; made by ``McpSources``, which gives its tasks a place to live (``spawn``)."""
 
-    def __init__(self, name: str, settings: ServerSettings, spawn: Spawn) -> None:
+    def __init__(self, name: str, settings: ServerSettings, spawn: Spawn, login: Login | None = None) -> None:
         self.name = name
         self._settings = settings
         self._spawn = spawn
+        self._login = login
         self._server: Server | None = None
 
     async def list(self) -> Sequence[ToolSpec]:
@@ -67,7 +69,11 @@ class McpSource:
         return self._server
 
     def _authorization(self, address: Address) -> Any:
-        return None
+        if address.oauth is None:
+            return None
+        from millstream.tools.mcp.oauth import authorization
+
+        return authorization(self.name, address, self._login)
 
     def _spec(self, tool: Tool) -> ToolSpec:
         own = self._settings.tools.get(tool.name, _NOTHING_SPECIAL)

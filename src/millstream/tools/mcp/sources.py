@@ -5,18 +5,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from millstream.tools.mcp.settings import ServerSettings
 from millstream.tools.mcp.source import McpSource
 
+if TYPE_CHECKING:
+    from millstream.tools.mcp.oauth import Login
+
 
 class McpSources:
-    """``async with`` around the gateway's life. Nothing starts before a source is used; all has ended on leaving."""
+    """``async with`` around the gateway's life. Nothing starts before a source is used; all has ended on leaving.
 
-    def __init__(self, servers: Mapping[str, ServerSettings]) -> None:
+    ``login`` is there only where a person can be brought to a server's page.
+    """
+
+    def __init__(self, servers: Mapping[str, ServerSettings], login: Login | None = None) -> None:
         self._group: asyncio.TaskGroup | None = None
-        self.sources = tuple(McpSource(name, settings, self._spawn) for name, settings in servers.items())
+        self.sources = tuple(McpSource(name, settings, self._spawn, login) for name, settings in servers.items())
 
     async def __aenter__(self) -> Self:
         self._group = await asyncio.TaskGroup().__aenter__()
