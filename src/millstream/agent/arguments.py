@@ -46,6 +46,9 @@ class Schema:
         if not isinstance(arguments, dict):
             raise WrongArguments(f"{self._tool}: the arguments have to be one JSON object.")
         complaints = self._complaints(arguments)
+        if complaints and None in arguments.values():  # models write null for what they leave out
+            arguments = {name: value for name, value in arguments.items() if value is not None}
+            complaints = self._complaints(arguments)
         if complaints:
             listed = "\n".join(f"- {complaint}" for complaint in complaints)
             raise WrongArguments(f"{self._tool}: the arguments do not fit its schema:\n{listed}")

@@ -22,10 +22,11 @@ from millstream.agent.loop import (
 )
 from millstream.agent.outbox import Outbox, RunSink
 from millstream.agent.stitch import Stitcher
+from millstream.agent.subagent import PARENT, Parent
 from millstream.agent.toolbox import Listing, Toolbox
 from millstream.core.errors import ClientFault, MillstreamError
 from millstream.core.events import Event, Fault
-from millstream.core.messages import Message, Request
+from millstream.core.messages import Message, Request, ToolResultPart
 from millstream.core.run_events import RunEvent, Status, StepStart, ToolRunEnd
 from millstream.pipeline import Gateway, ModelCall, Record
 
@@ -62,9 +63,11 @@ class AgentRun:
         *,
         approvals: Approvals | None = None,
         kept: Kept | None = None,
+        parent: Parent | None = None,
     ) -> None:
         """Routes ``request``, and translates it once to see that it can be. ``approvals`` is where questions are
-        answered (without it nobody can, and the answer is no); ``kept`` is where mixed turns are remembered.
+        answered (without it nobody can, and the answer is no); ``kept`` is where mixed turns are remembered;
+        ``parent`` is the run that this one works for.
 
         Raises ``ClientFault`` or ``PolicyRefusal``.
         """
@@ -74,7 +77,8 @@ class AgentRun:
         self._options = options
         self._request = request
         self._kept = kept
-        self._bench = Bench(toolbox, approvals, record.id, gateway.new_id, options.parallel, options.approval_timeout)
+        run_id = record.id if parent is None else parent.run_id
+        self._bench = Bench(toolbox, approvals, run_id, gateway.new_id, options.parallel, options.approval_timeout)
         self._listing = Listing({})
         self._stitcher = Stitcher(self._is_ours, self._new_call_id if toolbox else None)
         self._history: list[Message] = []
@@ -105,7 +109,7 @@ class AgentRun:
                     if not await self._ask(out):
                         return
                 case RunTools():
-                    results = await self._bench.run(step.calls, self._listing, out)
+                    results = await self._work(step, out)
                     self._history.append(results_message(step.calls, results))
                     if step.mixed:
                         await self._keep(self._history[before:])
@@ -145,6 +149,15 @@ class AgentRun:
             return False
         self._history.append(self._stitcher.turn() if self._toolbox else Message("assistant", ()))
         return True
+
+    async def _work(self, step: RunTools, out: Outbox) -> list[ToolResultPart]:
+        model = self.record.route.name if self.record.route is not None else self._request.model
+        token = PARENT.set(Parent(model, self.record.id, self._stitcher.count))
+        try:
+            return await self._bench.run(step.calls, self._listing, out)
+        finally:
+            PARENT.reset(token)
+            self.record.usage = self._stitcher.usage
 
     def _next_request(self) -> Request:
         request = msgspec.structs.replace(self._request, messages=tuple(self._history))

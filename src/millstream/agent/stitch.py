@@ -55,6 +55,10 @@ class Stitcher:
             self._take(event, said)
         return self.checked(said)
 
+    def count(self, usage: Usage) -> None:
+        """Counts what was used beside the model calls of the reply itself."""
+        self.usage = total(self.usage, usage)
+
     def checked(self, events: list[RunEvent]) -> list[RunEvent]:
         """``events``, after a look at those of the reply. Raises ``GatewayBug``."""
         try:

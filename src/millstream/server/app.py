@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -32,6 +32,8 @@ from millstream.providers.catalog import Provider, credential_headers
 from millstream.providers.embedded import EmbeddedOptions, EmbeddedTransport
 from millstream.providers.replay import ReplayTransport
 from millstream.providers.transport import HttpTransport, Waits
+from millstream.server.agent.app import AgentSurface, agent_of, auto_of
+from millstream.server.agent.sources import ToolSources
 from millstream.server.count import CountEndpoint
 from millstream.server.deliver import Pulse
 from millstream.server.gemini import GeminiMethods
@@ -49,6 +51,7 @@ from millstream.sessions.journal_memory import MemoryJournal
 from millstream.sessions.memory import MemoryStore
 from millstream.sessions.sqlite import SqliteStore
 from millstream.telemetry import logs
+from millstream.tools.base import ToolSource
 from millstream.upstream import Upstream
 
 EMBEDDED = "embedded"
@@ -61,7 +64,7 @@ _DIALECT_OF_PATH = {
     "/responses": "openai_responses",
     "/v1beta/": "gemini",
 }
-_PLAIN_PATHS = ("/api/v1/", "/ws/")
+_PLAIN_PATHS = ("/api/v1/", "/ws/", "/mcp/")
 _EXPOSED_HEADERS = (
     "x-millstream-id",
     "x-millstream-model",
@@ -112,15 +115,22 @@ def build(
     preload: bool = False,
     worker: int | None = None,
     journal: Journal | None = None,
+    tools: Sequence[ToolSource] = (),
 ) -> Application:
     """Everything from settings. Opens nothing yet: connections come with the first request.
 
     ``preload`` loads the embedded model at the start where it is the default; ``worker`` is this process's number where
-    it is one of several; ``journal`` takes the place of the configured one. Raises ``ConfigError``.
+    it is one of several; ``journal`` takes the place of the configured one; ``tools`` run here besides those that are
+    configured. Raises ``ConfigError``.
     """
     known = registry.providers(config, environ)
     providers = known if worker is None else shared_providers(known)
     dialects = registry.dialects()
+    key = server_key(config, environ)
+    owner = owner_of(key)
+    store = _sessions(config, time.time)
+    sources = ToolSources(config, environ, tools)
+    agent = agent_of(config, sources.sources, store, time.time, owner)
     gateway = Gateway(
         dialects=dialects,
         routes=routes(config, providers),
@@ -128,9 +138,11 @@ def build(
         retry=RetryPolicy(config.upstream.retries, config.upstream.backoff, config.upstream.max_retry_wait),
         now=time.time,
         new_id=lambda: f"ms_{secrets.token_hex(12)}",
+        auto=auto_of(config),
+        make_exchange=agent.exchange if agent.toolbox else None,
     )
+    sources.serve(gateway, agent)
     deliveries = Deliveries()
-    key = server_key(config, environ)
     usable = sorted(name for name, provider in known.items() if provider.usable)
     guard = partial(
         Guard,
@@ -139,13 +151,12 @@ def build(
         allowed_origins=frozenset(config.server.cors_origins),
         dialect_of=_dialect_chooser(gateway),
     )
-    responses = ResponsesState(
-        config, gateway, deliveries, _sessions(config, gateway.now), owner_of(key), alone=worker is None
-    )
+    responses = ResponsesState(config, gateway, deliveries, store, owner, alone=worker is None)
     runs = _runs(config, gateway, deliveries, journal or _journal(config, gateway.now))
-    plain = PlainSurface(config, gateway, runs, deliveries, owner_of(key))
+    plain = PlainSurface(config, gateway, runs, deliveries, owner)
+    agents = AgentSurface(config, gateway, agent, sources, runs, deliveries, owner)
     info = Info(gateway, deliveries, fingerprint(config, usable), _dialect_chooser(gateway), worker)
-    app = _app(config, gateway, deliveries, responses, plain, info, guard, preload=preload)
+    app = _app(config, gateway, deliveries, responses, plain, agents, info, guard, preload=preload)
     return Application(app, gateway, deliveries, config.server.max_body)
 
 
@@ -227,6 +238,7 @@ def _app(
     deliveries: Deliveries,
     responses: ResponsesState,
     plain: PlainSurface,
+    agents: AgentSurface,
     info: Info,
     guard: Callable[[ASGIApp], ASGIApp],
     *,
@@ -261,6 +273,7 @@ def _app(
     gets = [
         *responses.routes(pulse),
         *plain.routes(pulse),
+        *agents.routes(pulse),
         HttpRoute("/health", info.health),
         HttpRoute("/v1/models", info.models),
         HttpRoute("/v1/models/{name:path}", info.model),
@@ -281,7 +294,7 @@ def _app(
         routes=[*posts, *gets],
         middleware=[cors, Middleware(guard)],  # in this order: a page may read why it was refused
         exception_handlers={404: info.missing, 405: info.wrong_method},
-        lifespan=_lifespan(gateway, responses, plain.runs, preload=preload),
+        lifespan=_lifespan(gateway, responses, plain.runs, agents.sources, preload=preload),
     )
     return _Shortcut({route.path: guard(route.endpoint) for route in posts if "{" not in route.path}, rest)
 
@@ -306,12 +319,12 @@ class _Shortcut:
 
 
 def _lifespan(
-    gateway: Gateway, responses: ResponsesState, runs: Runs, *, preload: bool
+    gateway: Gateway, responses: ResponsesState, runs: Runs, sources: ToolSources, *, preload: bool
 ) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         try:
-            async with responses, runs, asyncio.TaskGroup() as group:
+            async with sources, responses, runs, asyncio.TaskGroup() as group:
                 loading = group.create_task(_load_default(gateway)) if preload else None
                 yield
                 if loading is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from types import TracebackType
@@ -19,6 +19,7 @@ from millstream.pipeline import Gateway
 from millstream.server.app import build
 from millstream.server.run import GRACE_S, make_server
 from millstream.sessions.journal import Journal
+from millstream.tools.base import ToolSource
 
 _LIMIT_S = 30.0
 T = TypeVar("T")
@@ -27,8 +28,8 @@ T = TypeVar("T")
 class GatewayThread:
     """Serves from ``with`` to its end, on a free port of 127.0.0.1. ``environ`` is where keys are looked for; for
     ``grace`` see ``make_server``; ``wrap`` puts middleware of one's own around the application;
-    ``journal`` is where runs are kept, instead of where the configuration says. Sessions are kept in
-    memory, unless the configuration names a file.
+    ``journal`` is where runs are kept, instead of where the configuration says; ``tools`` run here besides those it
+    names. Sessions are kept in memory, unless the configuration names a file.
 
     Raises ``ConfigError``.
     """
@@ -41,10 +42,11 @@ class GatewayThread:
         grace: float = GRACE_S,
         wrap: Callable[[ASGIApp], ASGIApp] | None = None,
         journal: Journal | None = None,
+        tools: Sequence[ToolSource] = (),
     ) -> None:
         if config.sessions.path is None:
             config = structs.replace(config, sessions=structs.replace(config.sessions, store="memory"))
-        self._app = build(config, environ or {}, journal=journal)
+        self._app = build(config, environ or {}, journal=journal, tools=tools)
         if wrap is not None:
             self._app = replace(self._app, asgi=wrap(self._app.asgi))
         self._listener = socket.create_server(("127.0.0.1", 0))

@@ -19,6 +19,7 @@ from millstream.pipeline import Gateway
 from millstream.policy.auto import Auto
 from millstream.server.agent.chat import AgentChat
 from millstream.server.agent.small import SmallAnswers
+from millstream.server.agent.sources import ToolSources
 from millstream.server.deliver import Pulse
 from millstream.server.model_api import Deliveries
 from millstream.server.runs.manager import Runs
@@ -62,8 +63,16 @@ class AgentSurface:
     """For ``owner``, whose the runs are."""
 
     def __init__(
-        self, config: Config, gateway: Gateway, agent: Agent, runs: Runs, deliveries: Deliveries, owner: str
+        self,
+        config: Config,
+        gateway: Gateway,
+        agent: Agent,
+        sources: ToolSources,
+        runs: Runs,
+        deliveries: Deliveries,
+        owner: str,
     ) -> None:
+        self.sources = sources
         self._config = config
         self._gateway = gateway
         self._agent = agent
