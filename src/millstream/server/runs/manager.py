@@ -71,7 +71,7 @@ class Runs:
 
     async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()
-        self._watching = self._tasks.start(self._watch.keep_watch())
+        self._watching = asyncio.create_task(self._watch.keep_watch())
         return self
 
     async def __aexit__(
@@ -82,9 +82,10 @@ class Runs:
                 run = next(iter(self._here.values()))
                 run.interrupt(PolicyRefusal("the gateway is shutting down; send the request again", Kind.SHUTDOWN))
                 await run.finished.wait()
+        finally:
             if self._watching is not None:
                 self._watching.cancel()
-        finally:
+                await asyncio.wait({self._watching})
             await self._tasks.__aexit__(kind, error, trace)
 
     def new_id(self) -> str:

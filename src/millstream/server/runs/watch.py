@@ -55,6 +55,9 @@ class Watch:
                     logs.logger.warning("runs: %s", error)
                 failing = True
                 pause = max(every, _RETRY_S)
+            except Exception:  # without its watch, every run of this process would be taken for left
+                logs.logger.exception("runs: the watch stumbled")
+                pause = max(every, _RETRY_S)
             await asyncio.sleep(pause)
 
     async def lease(self, run: Run) -> None:
