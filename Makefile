@@ -76,12 +76,13 @@ $(VENV)/.stamp-test: $(VENV)/.stamp-run
 	@$(INSTALL) --group test --group check
 	@touch $@
 
-$(JUDGES)/.stamp: scripts/make-venv judges/requirements.txt
+$(JUDGES)/.stamp: scripts/make-venv judges/requirements.txt judges/package-lock.json
 	@echo "installing the judges in $(JUDGES) …"
 	@mkdir -p $(JUDGES)
 	@{ scripts/make-venv $(JUDGES) $(PIP_VERSION) && \
-	    $(JUDGES)/bin/python -m pip install -qq --requirement judges/requirements.txt; } || \
-	    { echo "The judges could not be installed: they come from the package index (see pip's words above)." >&2; exit 1; }
+	    $(JUDGES)/bin/python -m pip install -qq --requirement judges/requirements.txt && \
+	    cp judges/package.json judges/package-lock.json $(JUDGES) && (cd $(JUDGES) && npm ci --loglevel=error); } || \
+	    { echo "The judges could not be installed: they come from the package indexes, by pip and npm (see their words above)." >&2; exit 1; }
 	@touch $@
 
 $(AGENTS): tests/e2e/package-lock.json
