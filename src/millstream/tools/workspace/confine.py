@@ -203,14 +203,13 @@ class _Walk:
             raise PathRefused(f"{name}: {error.strerror}") from error
 
     def _step(self, name: str, path: str) -> int:
+        if self._create:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(name, dir_fd=self._here())
         try:
             return os.open(name, _STEP, dir_fd=self._here())
         except FileNotFoundError:
-            if not self._create:
-                raise
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(name, dir_fd=self._here())
-            return os.open(name, _STEP, dir_fd=self._here())
+            raise
         except NotADirectoryError as error:
             raise PathRefused(f"{path}: {name} is not a directory") from error
         except OSError as error:
