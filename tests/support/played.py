@@ -53,6 +53,8 @@ class PlayedTransport:
     async def open(self, request: UpstreamRequest, *, stream: bool) -> ReplayReply:
         call = call_of(request.path, request.headers, request.body, stream=stream)
         plan, received = self._player.play(self._dialect, call, request.path)
+        if plan.head_at:
+            await asyncio.sleep(min(plan.head_at, LIMIT_S * 2))
         reply = ReplayReply(plan, received, 60.0)
         self.replies.append(reply)
         return reply
