@@ -41,6 +41,7 @@ print("flow")
 RESET = {"kind": "reset", "after": 6}
 STALL = {"kind": "stall", "after": 40}
 LS = {"name": "Bash", "arguments": {"command": "ls"}}
+LOOK = [{"name": "LS", "arguments": {"path": "."}}, {"name": "Read", "arguments": {"file_path": "absent.txt"}}]
 SCENARIO = {
     "pace": {"event_ms": 1},
     "replies": [
@@ -48,6 +49,8 @@ SCENARIO = {
         {"when": {"last_contains": "what did I ask"}, "text": "You asked."},
         {"when": {"last_contains": "break"}, "text": "This breaks off before its end.", "fault": RESET},
         {"when": {"last_contains": "refuse"}, "text": "-", "fault": {"kind": "status", "status": 401}},
+        {"when": {"last_contains": "list files"}, "text": "Let me look.", "tool_calls": LOOK},
+        {"when": {"last_role": "tool"}, "text": "There they are."},
         {"when": {"last_contains": "tool"}, "tool_calls": [LS]},
         {
             "reasoning": "The user asks about rivers.",
@@ -207,6 +210,19 @@ def test_a_simple_terminal_gets_text_that_only_grows(chat: Callable[..., Screen]
     assert b"\x1b" not in screen.raw
     screen.press("\x04")
     assert screen.ended() == 0
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_tools_of_the_gateway_are_seen_at_work(shell: Shell, upstream: UpstreamThread, plain: bool) -> None:
+    (shell.home / "seen.txt").write_text("here\n")
+    settings = shell.config(CONFIG.format(url=upstream.url) + f"[tools.workspace]\nroot = {str(shell.home)!r}\n")
+    command = shell.command("chat", *MODEL, "--config", str(settings), "--tools", *["--plain"] * plain, "list files")
+    with Screen(command, shell.environ, shell.home, columns=300) as screen:
+        text = screen.until("There they are.")
+        assert screen.ended() == 0
+    assert re.search(r"^✓ LS \d+ ms .*seen\.txt", text, re.MULTILINE)
+    assert re.search(r"^✗ Read \d+ ms .*absent\.txt", text, re.MULTILINE)
+    assert text.index("Let me look.") < text.index("LS") < text.index("There they are.")
 
 
 def test_a_running_gateway_of_the_same_settings_is_used_and_left_alone(

@@ -18,7 +18,9 @@ from millstream.cli.chat.meter import Meter, money
 from millstream.cli.chat.painter import Line, Painter
 from millstream.cli.chat.prices import price
 from millstream.cli.chat.view import ScreenView
-from millstream.core.events import ReasoningDelta, TextDelta, Usage
+from millstream.cli.chat.wires import AgentReader
+from millstream.core.errors import Kind, UpstreamFault
+from millstream.core.events import Fault, ReasoningDelta, TextDelta, Usage
 from millstream.core.messages import Usage as TokenUsage
 from millstream.providers.catalog import Provider
 from millstream.registry import providers
@@ -214,6 +216,27 @@ def test_after_the_terminal_became_narrower_the_live_lines_stand_once() -> None:
     size[0] = 20  # terminals fold the two lines into four
     painter.paint([], [Line("c" * 19, 19)])
     assert written[-1].startswith("\r\x1b[3A\x1b[J")
+
+
+def test_a_runs_stream_that_ends_early_is_a_fault() -> None:
+    reader = AgentReader()
+    assert reader.feed(b'data: {"type":"text_chunk","chunk":"a"}\n\n: keepalive\n\n') == [TextDelta(0, "a")]
+    [fault] = reader.finish()
+    assert isinstance(fault, Fault)
+    assert fault.kind is Kind.TRUNCATED
+
+
+def test_a_runs_error_is_its_end() -> None:
+    reader = AgentReader()
+    [fault] = reader.feed(b'data: {"type":"error","code":"x","message":"no such tool","retryable":false}\n\n')
+    assert isinstance(fault, Fault)
+    assert fault.message == "no such tool"
+    assert reader.finish() == []
+
+
+def test_what_is_no_event_of_a_run_is_the_gateways_fault() -> None:
+    with pytest.raises(UpstreamFault, match="cannot be read"):
+        AgentReader().feed(b"data: <html>\n\n")
 
 
 def _groq() -> Provider:

@@ -14,11 +14,10 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from urllib.parse import urlsplit
 
-from millstream.core.errors import Kind, MillstreamError, UpstreamFault
+from millstream.cli.chat.wires import Wire
+from millstream.core.errors import GatewayBug, Kind, MillstreamError, UpstreamFault
 from millstream.core.events import Fault
-from millstream.core.messages import Request
 from millstream.core.run_events import RunEvent
-from millstream.dialects.base import Dialect, Target
 
 TICK = 0.1
 """Seconds after which an empty batch is given, so that a clock on the screen moves."""
@@ -40,12 +39,11 @@ class Call:
     ``model`` is the route that the gateway took, once the answer has begun.
     """
 
-    def __init__(self, url: str, key: str | None, dialect: Dialect, request: Request) -> None:
+    def __init__(self, url: str, key: str | None, wire: Wire) -> None:
         self.model: str | None = None
         self.stopped = False
-        self._dialect = dialect
-        self._asked = dialect.render_request(request, Target(request.model, dialect.quirks()))
-        self._headers = {"content-type": "application/json", "accept": "text/event-stream", **self._asked.headers}
+        self._wire = wire
+        self._headers = {"content-type": "application/json", "accept": "text/event-stream", **wire.headers}
         if key is not None:
             self._headers["authorization"] = f"Bearer {key}"
         self._url = url
@@ -94,6 +92,8 @@ class Call:
         except (OSError, http.client.HTTPException, ValueError) as error:
             told = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             self._give([Fault.of(UpstreamFault(f"the gateway does not answer: {told}", Kind.UNREACHABLE))])
+        except Exception as error:  # a thread's exception would otherwise end in nobody's hands
+            self._give([Fault.of(GatewayBug(f"the answer cannot be read: {type(error).__name__}: {error}"))])
         finally:
             self._queue.put(None)
 
@@ -103,21 +103,21 @@ class Call:
             connection.connect()
             self._socket = connection.sock
             connection.sock.settimeout(None)  # how long a model may take is the gateway's to say
-            connection.request("POST", f"/v1{self._asked.path}", self._asked.body, self._headers)
+            connection.request("POST", self._wire.path, self._wire.body, self._headers)
             response = connection.getresponse()
             headers = {name.lower(): value for name, value in response.getheaders()}
             self.model = headers.get("x-millstream-model")
             if response.status >= 400:
-                raise self._dialect.parse_error(response.status, headers, response.read(_ERROR_BYTES))
+                raise self._wire.refusal(response.status, headers, response.read(_ERROR_BYTES))
             self._parse(response)
         finally:
             connection.close()
 
     def _parse(self, response: http.client.HTTPResponse) -> None:
-        parser = self._dialect.parser()
+        reader = self._wire.reader()
         while data := response.read1(_READ_BYTES):
-            self._give(parser.feed(data))
-        self._give(parser.finish())
+            self._give(reader.feed(data))
+        self._give(reader.finish())
 
     def _give(self, events: Sequence[RunEvent]) -> None:
         if events:

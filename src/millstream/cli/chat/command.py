@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import ExitStack, nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -23,9 +24,6 @@ Examples:
   echo "Name three rivers" | millstream chat > rivers.md
 """
 
-DIALECT = "openai_chat"
-"""What is spoken with the gateway: an API that asks for nothing but messages, and tells thinking from text."""
-
 EXIT_FAILED = 1
 EXIT_STOPPED = 130
 
@@ -38,6 +36,9 @@ def chat(
     system: Annotated[
         str | None, typer.Option("--system", "-s", metavar="TEXT", help="Instructions for the model.")
     ] = None,
+    tools: Annotated[
+        bool, typer.Option("--tools", help="Let the model use the tools that the settings have, in the gateway.")
+    ] = False,
     plain: Annotated[
         bool, typer.Option("--plain", help="Text as it comes, without colours or layout. [default in pipes]")
     ] = False,
@@ -47,7 +48,8 @@ def chat(
     """Talk to a model in the terminal. In a pipe, only the answer is written."""
     from millstream.cli import child, embedded, gateway
     from millstream.cli.chat import terminal
-    from millstream.cli.chat.session import Conversation, check_model
+    from millstream.cli.chat.session import DIALECT, Conversation, check_model
+    from millstream.cli.chat.wires import AgentWire, ModelWire
     from millstream.cli.known import known
     from millstream.config import ConfigError
     from millstream.core.errors import ClientFault
@@ -71,7 +73,8 @@ def chat(
         own = options.as_flags(settings, default_model=model)
         url = stack.enter_context(gateway.found_or_started(tree, names.fingerprint, config, own))
         quiet = terminal.without_echo if screen else nullcontext
-        talk = Conversation(url, names, dialects()[DIALECT], meant, view, tell, system, quiet)
+        wire = AgentWire if tools else partial(ModelWire, dialects()[DIALECT])
+        talk = Conversation(url, names, wire, meant, view, tell, system, quiet)
         if asked is None:
             _converse(talk, screen=screen)
             return 0

@@ -15,11 +15,14 @@ from millstream.cli.chat.meter import Meter
 from millstream.cli.chat.prompt import Prompt
 from millstream.cli.chat.showing import Showing
 from millstream.cli.chat.view import View
+from millstream.cli.chat.wires import Wire
 from millstream.cli.known import Known
 from millstream.core.errors import ClientFault, Kind
 from millstream.core.events import Fault
 from millstream.core.messages import Message, Request, TextPart
-from millstream.dialects.base import Dialect
+
+DIALECT = "openai_chat"
+"""What is spoken with the gateway: an API that asks for nothing but messages, and tells thinking from text."""
 
 Outcome = Literal["finished", "stopped", "failed"]
 
@@ -35,12 +38,12 @@ _KEYS = "Ctrl-C stops an answer and keeps what came of it. Alt-Enter begins a ne
 
 @dataclass
 class Conversation:
-    """``view`` makes the place for one answer, ``tell`` shows a line of our own. ``quiet`` is held while an answer is
-    shown: nothing typed may appear in it."""
+    """``wire`` is how the gateway is asked. ``view`` makes the place for one answer, ``tell`` shows a line of our own.
+    ``quiet`` is held while an answer is shown: nothing typed may appear in it."""
 
     url: str
     names: Known
-    dialect: Dialect
+    wire: Callable[[Request], Wire]
     model: str
     view: Callable[[], View]
     tell: Callable[[str], None]
@@ -69,7 +72,7 @@ class Conversation:
     def ask(self, question: str) -> Outcome:
         """Shows the answer to ``question`` and remembers both; of a question that got none, nothing is kept."""
         self._turns.append(Message("user", (TextPart(question),), plain=True))
-        call = Call(self.url, self.names.server_key, self.dialect, self._request())
+        call = Call(self.url, self.names.server_key, self.wire(self._request()))
         view = self.view()
         showing, meter = Showing(view), Meter(time.monotonic())
         with self.quiet(), interrupting(call):
@@ -99,20 +102,20 @@ class Conversation:
         if call.stopped:
             view.note("(stopped)", "yellow")
         elif showing.fault is not None:
-            view.fail(explained(showing.fault, self._provider(call)))
+            view.fail(explained(showing.fault, self._route(call)[0]))
         elif showing.finished and meter.first is None:
             view.note("(the model said nothing)")
-        route = call.model or self.model
-        name, _, model = route.partition("/")
-        view.end(meter.facts(self.names.providers.get(name), model))
+        view.end(meter.facts(self.names.providers.get(self._route(call)[0]), self._route(call)[1]))
 
-    def _provider(self, call: Call) -> str:
-        return (call.model or self.names.routes.resolve(self.model).name).partition("/")[0]
+    def _route(self, call: Call) -> tuple[str, str]:
+        """Provider and model that answer: as the gateway says, or as it would."""
+        provider, _, model = (call.model or self.names.routes.resolve(self.model).name).partition("/")
+        return provider, model
 
     def _request(self) -> Request:
         system = (TextPart(self.system),) if self.system else ()
         return Request(
-            origin=self.dialect.name,
+            origin=DIALECT,
             model=self.model,
             messages=tuple(self._turns),
             system=system,
