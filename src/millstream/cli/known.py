@@ -9,7 +9,7 @@ from millstream import registry
 from millstream.config import Config, fingerprint
 from millstream.policy.routing import Routes
 from millstream.providers.catalog import Provider
-from millstream.server import app
+from millstream.server import settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ def known(config: Config, environ: Mapping[str, str]) -> Known:
     providers = registry.providers(config, environ)
     return Known(
         providers=providers,
-        routes=app.routes(config, providers),
+        routes=settings.routes(config, providers),
         fingerprint=fingerprint(config, (name for name, provider in providers.items() if provider.usable)),
-        server_key=app.server_key(config, environ),
+        server_key=settings.server_key(config, environ),
     )

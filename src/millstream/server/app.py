@@ -7,7 +7,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -18,14 +18,13 @@ from starlette.routing import Route as HttpRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from millstream import registry
-from millstream.config import Config, ConfigError, fingerprint, secret, state_path
-from millstream.core.errors import ClientFault, UpstreamFault
+from millstream.config import Config, fingerprint, state_path
+from millstream.core.errors import UpstreamFault
 from millstream.dialects.base import ClientCall, Dialect, ErrorWords
 from millstream.dialects.chat_events import ChatErrors
 from millstream.pipeline import Gateway
 from millstream.policy.auth import LOCAL_ORIGIN, owner_of
 from millstream.policy.retry import RetryPolicy
-from millstream.policy.routing import Routes
 from millstream.providers.auth import Authorized, GoogleTokens
 from millstream.providers.base import Transport
 from millstream.providers.catalog import Provider, credential_headers
@@ -44,6 +43,7 @@ from millstream.server.model_api import Deliveries, ModelEndpoint
 from millstream.server.plain.app import PlainSurface
 from millstream.server.responses.app import ResponsesState
 from millstream.server.runs.manager import RunOptions, Runs
+from millstream.server.settings import routes, server_key
 from millstream.server.wire import plain_call
 from millstream.sessions.base import SessionStore
 from millstream.sessions.journal import Journal
@@ -54,7 +54,6 @@ from millstream.telemetry import logs
 from millstream.tools.base import ToolSource
 from millstream.upstream import Upstream
 
-EMBEDDED = "embedded"
 ReadCall = Callable[[Scope, bytes], ClientCall]
 _DIALECT_OF_PATH = {
     "/v1/messages": "anthropic",
@@ -84,23 +83,6 @@ class Application:
     gateway: Gateway
     deliveries: Deliveries
     max_message: int
-
-
-def routes(config: Config, providers: Mapping[str, Provider]) -> Routes:
-    """The table of model names. Raises ``ConfigError`` where a name the configuration gives leads nowhere."""
-    table = Routes(
-        providers={name: p.default_model if p.usable else None for name, p in providers.items()},
-        default=config.default_model or _default_model(providers),
-        aliases=config.aliases,
-        unknown=config.unknown_model,
-        own_models={name: p.own_models for name, p in providers.items()},
-    )
-    for setting, name in [("default_model", table.default), *((f"aliases.{a}", a) for a in config.aliases)]:
-        try:
-            replace(table, unknown="error").resolve(name)
-        except ClientFault as fault:
-            raise ConfigError(f"{setting}: {fault.message}") from fault
-    return table
 
 
 def shared_providers(providers: Mapping[str, Provider]) -> dict[str, Provider]:
@@ -160,17 +142,6 @@ def build(
     return Application(app, gateway, deliveries, config.server.max_body)
 
 
-def server_key(config: Config, environ: Mapping[str, str]) -> str | None:
-    """The key clients must show. Raises ``ConfigError`` where one is asked for but missing: never open by mistake."""
-    server = config.server
-    key = secret(server.api_key, server.api_key_env, server.api_key_file, environ, "server")
-    if not key and server.api_key_env is not None:
-        raise ConfigError(f"server.api_key_env: the environment variable {server.api_key_env} is not set")
-    if not key and (server.api_key_file is not None or server.api_key is not None):
-        raise ConfigError("server: the key that clients must show is empty; fill it, or leave the setting out")
-    return key
-
-
 def _sessions(config: Config, now: Callable[[], float]) -> SessionStore:
     sessions = config.sessions
     if sessions.store == "memory":
@@ -187,14 +158,6 @@ def _runs(config: Config, gateway: Gateway, deliveries: Deliveries, journal: Jou
     runs = config.runs
     options = RunOptions(runs.limit, runs.most, runs.keep_for, runs.held, runs.durable)
     return Runs(journal, deliveries, gateway.now, gateway.new_id, secrets.token_hex(8), options)
-
-
-def _default_model(providers: Mapping[str, Provider]) -> str:
-    """The first configured provider that says which model it is for; with none, the model in this process."""
-    for provider in providers.values():
-        if provider.configured and provider.usable and provider.default_model:
-            return f"{provider.name}/{provider.default_model}"
-    return EMBEDDED
 
 
 def _transport(provider: Provider, config: Config, dialects: Mapping[str, Dialect]) -> Transport:

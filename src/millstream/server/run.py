@@ -16,8 +16,9 @@ import uvicorn
 from millstream.config import Config, ConfigError
 from millstream.core.errors import Kind, PolicyRefusal
 from millstream.policy.auth import is_loopback
-from millstream.server.app import Application, build, server_key
+from millstream.server.app import Application, build
 from millstream.server.connection import ClientConnection
+from millstream.server.settings import server_key
 from millstream.server.socket import ClientSocket
 from millstream.telemetry import logs
 

@@ -19,9 +19,9 @@ from dataclasses import dataclass, field
 from millstream import registry
 from millstream.config import Config, ConfigError
 from millstream.server import worker
-from millstream.server.app import routes
 from millstream.server.process import WorkerProcess
 from millstream.server.run import GRACE_S, address_of, listen, require_key_beyond_loopback
+from millstream.server.settings import routes
 from millstream.telemetry import logs
 
 _STARTS = 5
