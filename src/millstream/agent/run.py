@@ -86,6 +86,8 @@ class AgentRun:
         if toolbox and (request.n or 1) > 1:
             raise ClientFault("n: where tools run here, there is one answer", param="n")
         self._first: ModelCall | None = ModelCall(gateway, request, record)
+        if record.route is not None:  # what was chosen for the first call answers them all
+            self._request = msgspec.structs.replace(request, model=record.route.name)
 
     async def run(self, sink: RunSink) -> None:
         """Every event as it happens: one reply, which ends in exactly one ``Finish`` or ``Fault``, and around its words
