@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 from typer.exceptions import TyperException
 
-from millstream.cli import doctor, launch, models, replay, serve
+from millstream.cli import doctor, launch, models, replay, runs, serve, tools
 from millstream.cli.chat import command as chat
 
 EXIT_INTERRUPTED = 130
@@ -24,6 +24,7 @@ Examples:
   millstream serve
   millstream chat
   millstream models
+  millstream tools
   millstream doctor
   millstream launch claude -- --print "What is in this folder?"
 
@@ -61,7 +62,9 @@ app.command(name="chat", epilog=chat.EXAMPLE)(chat.chat)
 app.command(name="models", epilog=models.EXAMPLE)(models.models)
 app.command(name="replay", epilog=replay.EXAMPLE)(replay.replay)
 app.command(name="doctor", epilog=doctor.EXAMPLE)(doctor.doctor)
+app.add_typer(runs.app, name="runs")
 app.add_typer(launch.app, name="launch")
+app.add_typer(tools.app, name="tools")
 
 
 def main() -> int:

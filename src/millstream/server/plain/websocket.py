@@ -133,30 +133,42 @@ class _Connection:
         try:
             await self._send(b'{"type":"started"%b,"run_id":%b}' % (said_of, _encode(run_id)))
             if reader is None:
+                self._release(name)
                 await self._send(b'{"type":"ended"%b}' % said_of)
                 return
             with closing(reader):
                 events = ChatEvents()
                 while entries := await reader.next():
-                    await self._say(events, entries, said_of)
+                    await self._say(events, entries, name, said_of)
         except MillstreamError as error:
+            self._release(name)
             await self._refuse(error, name)
         except StoreError as error:
+            self._release(name)
             await self._refuse(UpstreamFault(f"the journal cannot be read now: {error}", status=503), name)
         except ClientGone:
             raise
         except Exception as error:
             logs.logger.error("run %s could not be read", run_id, exc_info=error)
+            self._release(name)
             await self._refuse(GatewayBug("an internal error; the gateway's log has it"), name)
         finally:
             if reader is not None:
                 reader.close()
-            del self._streams[name]
+            self._release(name)
             if self.socket is not None:
                 self.socket.end()
 
-    async def _say(self, events: ChatEvents, entries: Sequence[RunEntry], said_of: bytes) -> None:
-        for number, _, data in events.objects(entries):
+    def _release(self, name: str) -> None:
+        """Before its last word is sent: whoever hears that may use the name again at once."""
+        under_way = self._streams.get(name)
+        if under_way is not None and under_way[0] is asyncio.current_task():
+            del self._streams[name]
+
+    async def _say(self, events: ChatEvents, entries: Sequence[RunEntry], name: str, said_of: bytes) -> None:
+        for number, kind, data in events.objects(entries):
+            if kind != "message":
+                self._release(name)
             await self._send(b'%b%b,"seq":%d}' % (data[:-1], said_of, number))
 
     async def _refuse(self, error: MillstreamError, stream_id: str | None) -> None:

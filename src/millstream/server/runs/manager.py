@@ -159,7 +159,7 @@ class Runs:
                 raise _unknown(run_id)
             if after > run.tail.last:
                 raise _beyond(after, run.tail.last)
-            return Reader(self.journal, run.key, run, after)
+            return None if run.nothing_after(after) else Reader(self.journal, run.key, run, after)
         info = await self._caught_up(run_id, owner, after)
         if info.sealed and after >= info.last:
             if after > info.last:

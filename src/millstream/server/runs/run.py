@@ -114,6 +114,10 @@ class Run:
     def over(self) -> bool:
         return self.tail.closed
 
+    def nothing_after(self, number: int) -> bool:
+        """Number ``number`` is its last entry, and will be."""
+        return self._ending and number == self._number
+
     def take(self, events: Sequence[RunEvent]) -> Awaitable[None] | None:
         if self._draining:
             events = [event for event in events if not isinstance(event, _CONTENT)]
