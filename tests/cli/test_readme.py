@@ -71,7 +71,14 @@ def test_the_greetings_own_examples_work_as_printed(shell: Shell) -> None:
 
 @pytest.mark.parametrize(
     "page",
-    ["README.md", "CONTRIBUTING.md", "docs/judges.md", "docs/guide-claude-code.md", "docs/guide-codex-gemini.md"],
+    [
+        "README.md",
+        "CONTRIBUTING.md",
+        "docs/judges.md",
+        "docs/guide-claude-code.md",
+        "docs/guide-codex-gemini.md",
+        "docs/guide-launch.md",
+    ],
 )
 def test_what_a_page_points_at_is_there(page: str) -> None:
     text = (ROOT / page).read_text()
