@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
+import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from anthropic import Anthropic
 from screen import Screen
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import Shell
+    from tests.cli.conftest import Serve, Shell
 
 LIMIT = 60.0
 CHUNK = 'data: {{"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[{}]}}\n\n'
@@ -119,6 +120,26 @@ def test_what_does_not_end_well_says_so(shell: Shell, text: str, status: int, to
     (shell.home / "scenario.toml").write_text(text)
     done = shell.run("replay", "scenario.toml")
     assert (done.returncode, told in done.stderr) == (status, True), done.stderr
+
+
+def test_a_run_that_a_gateway_keeps_is_played_from_there(shell: Shell, scenario: Path, serve: Serve) -> None:
+    running = serve("--set", f"replay.folder={shell.home}")
+    shell.environ["MILLSTREAM_PORT"] = str(running.port)
+    asked = json.dumps({"query": "the weather?", "model": "replay/scenario"}).encode()
+    request = urllib.request.Request(f"{running.url}/api/v1/stream", asked, {"content-type": "application/json"})
+    with urllib.request.urlopen(request, timeout=LIMIT) as answer:
+        run_id = answer.headers["x-millstream-run"]
+        answer.read()
+    done = shell.run("replay", run_id)
+    assert (done.returncode, done.stdout) == (0, "It rains.\n"), done.stderr
+    assert "keeps no run of this name" in shell.run("replay", "run_of_nobody").stderr
+
+
+def test_without_a_gateway_there_is_no_run(shell: Shell) -> None:
+    shell.environ["MILLSTREAM_PORT"] = "1"
+    done = shell.run("replay", "run_1")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "there is no file run_1, and no gateway answers at" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from millstream.cli import options
 
 EXAMPLE = """\b
 Examples:
@@ -14,7 +18,12 @@ Examples:
   millstream replay recording --speed 10
   millstream replay scenario.toml --as anthropic
   millstream replay scenario.toml --serve --port 9000
+  millstream replay run_2f6c1d --speed 4
 """
+
+
+_RUN = re.compile(r"run_[\w.:-]+")
+"""How a gateway names its runs."""
 
 
 class As(StrEnum):
@@ -27,7 +36,9 @@ class As(StrEnum):
 
 
 def replay(
-    source: Annotated[Path, typer.Argument(metavar="FILE", help="Recording (a folder or .sse), or scenario (.toml).")],
+    source: Annotated[
+        Path, typer.Argument(metavar="FILE|RUN", help="Recording (a folder or .sse), scenario (.toml), or id of a run.")
+    ],
     speed: Annotated[float, typer.Option(min=0.01, metavar="N", help="So many times as fast.")] = 1.0,
     dialect: Annotated[As | None, typer.Option("--as", help="Print the stream as this API sends it.")] = None,
     question: Annotated[str, typer.Option(metavar="TEXT", help="What a scenario is asked.")] = "Hello",
@@ -37,13 +48,22 @@ def replay(
     serve: Annotated[bool, typer.Option("--serve", help="Answer requests of every API, until Ctrl-C.")] = False,
     host: Annotated[str, typer.Option(metavar="HOST", help="Address for --serve.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(metavar="PORT", help="Port for --serve; 0 takes a free one.")] = 0,
+    config: options.ConfigFile = None,
+    settings: options.Settings = None,
 ) -> int:
     """Play a recording at its own pace: as text, as the bytes of an API, or as a server."""
-    from millstream.cli import replaying
+    from millstream.cli import gateway, replaying
+    from millstream.cli.known import known
     from millstream.config import ConfigError
 
     if serve and dialect is not None:
         raise ConfigError("--as: a server answers every request in the API it was made in; leave it out")
+    if not source.exists() and _RUN.fullmatch(str(source)):
+        if serve or dialect is not None:
+            raise ConfigError("a run is played on the screen only: leave out --serve and --as")
+        tree = options.load(config, settings)
+        url = gateway.url_of(tree.server.host, tree.server.port)
+        return replaying.show_run(url, known(tree, os.environ).server_key, str(source), speed, plain=plain)
     if serve:
         return replaying.serve(source, host, port, speed)
     if dialect is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
 import sys
 import time
@@ -17,6 +18,7 @@ from millstream.cli.chat.clean import Cleaner
 from millstream.cli.chat.meter import Meter
 from millstream.cli.chat.showing import Showing
 from millstream.cli.chat.view import View
+from millstream.cli.kept_runs import kept_run
 from millstream.config import ConfigError
 from millstream.core.errors import ClientFault, MillstreamError
 from millstream.core.events import Fault
@@ -53,6 +55,14 @@ def show(source: Path, question: str, speed: float, *, plain: bool) -> int:
     plan = _plan(scenario, source, dialect, question)
     make, _ = terminal.plain() if plain or not terminal.can_paint() else terminal.painted()
     return show_events(_events(plan, dialect), speed, make())
+
+
+def show_run(url: str, key: str | None, run_id: str, speed: float, *, plain: bool) -> int:
+    """A run that the gateway at ``url`` keeps, on the screen. Raises ``TyperException`` if there is none."""
+    timed = kept_run(url, key, run_id)
+    first = next(timed, (0.0, ()))
+    make, _ = terminal.plain() if plain or not terminal.can_paint() else terminal.painted()
+    return show_events(itertools.chain([first], timed), speed, make())
 
 
 def show_events(timed: Timed, speed: float, view: View) -> int:
