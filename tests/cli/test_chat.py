@@ -299,6 +299,28 @@ def test_a_mistake_is_told_before_anything_starts(shell: Shell, arguments: list[
     assert not list(shell.home.rglob("gateway-*.log"))
 
 
+def test_a_gateway_that_dies_is_told_of(
+    shell: Shell, upstream: UpstreamThread, serve: Serve, chat: Callable[..., Screen]
+) -> None:
+    running = serve()
+    shell.environ["MILLSTREAM_PORT"] = str(running.port)
+    screen = chat()
+    screen.press("a long story\r")
+    screen.until("It begins here.")
+    running.process.kill()
+    screen.until("the gateway broke off its answer. Is it running")
+    screen.until(lambda text: text.endswith("\n>"))
+    screen.press("what did I ask\r")
+    screen.until("the gateway does not answer: Connection refused")
+
+
+def test_what_is_typed_during_an_answer_comes_after_it(chat: Callable[..., Screen], upstream: UpstreamThread) -> None:
+    screen = chat()
+    screen.press("rivers\rwhat did I ask\r")
+    text = screen.until("You asked.")
+    assert text.index("90 in") < text.index("> what did I ask")
+
+
 def test_without_a_place_for_its_history_a_chat_keeps_none(chat: Callable[..., Screen], shell: Shell) -> None:
     if os.geteuid() == 0:
         blocked = shell.home / ".local/state/millstream/chat-history"

@@ -89,8 +89,10 @@ class Call:
             self._exchange()
         except MillstreamError as error:
             self._give([Fault.of(error)])
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            told = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        except http.client.HTTPException:
+            self._give([Fault.of(UpstreamFault("the gateway broke off its answer", Kind.UNREACHABLE))])
+        except OSError as error:
+            told = error.strerror or str(error)
             self._give([Fault.of(UpstreamFault(f"the gateway does not answer: {told}", Kind.UNREACHABLE))])
         except Exception as error:  # a thread's exception would otherwise end in nobody's hands
             self._give([Fault.of(GatewayBug(f"the answer cannot be read: {type(error).__name__}: {error}"))])
