@@ -99,6 +99,8 @@ class _Process:
 
 
 async def _start(program: Program) -> _Process:
+    if os.name != "posix":
+        raise OSError("programs are started only where there are process groups; on Windows, use the server's url")
     environ = get_default_environment() | dict(program.env)
     command = shutil.which(program.command, path=environ.get("PATH"))
     if command is None:
