@@ -71,7 +71,7 @@ def test_a_server_that_is_not_enabled_is_not_there() -> None:
     ],
 )
 def test_what_cannot_be_is_an_error_that_names_the_server(text: str, words: str) -> None:
-    with pytest.raises(ConfigError, match="mcp_servers.it") as raised:
+    with pytest.raises(ConfigError, match=r"mcp_servers\.it") as raised:
         _one(text)
     assert words in str(raised.value)
 
