@@ -12,7 +12,7 @@ from raw_upstream import Answer, Call, RawUpstream
 from sse_reader import Frame, FrameReader
 from wires import ChatWire
 
-from millstream.config import RunsConfig
+from millstream.config import Config, RunsConfig
 from millstream.testing.gateway import GatewayThread
 
 WIRE = ChatWire()
@@ -38,10 +38,12 @@ class PlainSite:
     def gateway(self, server: dict[str, Any] | None = None, **runs: Any) -> GatewayThread:
         key = repr((server, sorted(runs.items())))
         if key not in self._gateways:
-            config = self._site.config(default_model=MODEL, **(server or {}))
-            config = msgspec.structs.replace(config, runs=RunsConfig(**runs))
-            self._gateways[key] = GatewayThread(config).__enter__()
+            self._gateways[key] = GatewayThread(self.config(server, **runs)).__enter__()
         return self._gateways[key]
+
+    def config(self, server: dict[str, Any] | None = None, **runs: Any) -> Config:
+        config = self._site.config(default_model=MODEL, **(server or {}))
+        return msgspec.structs.replace(config, runs=RunsConfig(**runs))
 
     def client(self, **runs: Any) -> RawClient:
         return RawClient(self.gateway(**runs).address)

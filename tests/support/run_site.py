@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 from millstream.core import events as ev
+from millstream.core.errors import Kind, PolicyRefusal
 from millstream.core.messages import Usage
 from millstream.core.run_events import RunEntry, RunEvent
 from millstream.server.model_api import Deliveries
@@ -82,9 +83,9 @@ class BrittleJournal(MemoryJournal):
         self._fail()
         return await super().create(key, about, expires)
 
-    async def append(self, key: str, entries: Sequence[bytes], *, expected: int | None = None) -> int:
+    async def append(self, key: str, entries: Sequence[bytes], *, expected: int | None = None, **more: Any) -> int:
         self._fail()
-        last = await super().append(key, entries, expected=expected)
+        last = await super().append(key, entries, expected=expected, **more)
         if self.after_all and not key.startswith("control/"):
             self.after_all = False
             raise StoreError("nobody knows whether that was written")
@@ -94,9 +95,9 @@ class BrittleJournal(MemoryJournal):
         self._fail()
         return await super().read(key, after, most_bytes)
 
-    async def seal(self, key: str, entries: Sequence[bytes] = ()) -> int:
+    async def seal(self, key: str, entries: Sequence[bytes] = (), **more: Any) -> int:
         self._fail()
-        return await super().seal(key, entries)
+        return await super().seal(key, entries, **more)
 
 
 @contextlib.asynccontextmanager
@@ -104,16 +105,20 @@ async def runs_on(
     journal: Journal | None = None, now: Callable[[], float] = time.time, holder: str = "one", **options: Any
 ) -> AsyncIterator[Runs]:
     numbers = iter(range(10**6))
+    deliveries = Deliveries()
     runs = Runs(
         journal or MemoryJournal(now, 2**26),
-        Deliveries(),
+        deliveries,
         now,
         lambda: f"x_{holder}{next(numbers)}",
         holder,
         RunOptions(**options),
     )
     async with runs:
-        yield runs
+        try:
+            yield runs
+        finally:  # as the server does when it stops
+            deliveries.interrupt(lambda: PolicyRefusal("the gateway is shutting down", Kind.SHUTDOWN))
 
 
 async def all_of(reader: Reader | None) -> list[RunEntry]:

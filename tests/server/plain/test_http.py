@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import time
 from typing import Any
 
 import pytest
@@ -14,6 +15,9 @@ from raw_client import RawClient
 from raw_upstream import Call
 from responses_site import Held
 from sse_reader import Frame
+
+from millstream.sessions.journal_memory import MemoryJournal
+from millstream.testing.gateway import GatewayThread
 
 TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
@@ -302,5 +306,29 @@ def test_runs_can_be_listed_looked_into_stopped_and_forgotten(plain: PlainSite) 
             assert await asked("DELETE", "/managed") == {"deleted": True}
             assert await asked("GET", "/managed") == 404
             assert await asked("GET", "?limit=x") == 400
+
+    run(main())
+
+
+def test_a_run_that_nobody_reads_ends_with_the_gateway_and_says_so(plain: PlainSite) -> None:
+    class Kept(MemoryJournal):
+        async def aclose(self) -> None:
+            """It is looked into afterwards."""
+
+    async def main() -> None:
+        held = Held()
+        journal = Kept(time.time, 2**20)
+        gateway = GatewayThread(plain.config({"drain": 0.2}, on_disconnect="detach"), journal=journal)
+        async with plain.upstream(held):
+            with gateway:
+                async with RawClient(gateway.address) as client:
+                    await client.send("POST", "/api/v1/stream", body(run_id="last"))
+                    await client.head()
+                    await client.body.until(b'"one"')
+            info = await journal.info("runs/last")
+            batch = await journal.read("runs/last", info.last - 2)
+            assert info.sealed
+            assert [json.loads(entry)["type"] for entry in batch.entries] == ["Fault", "RunEnd"]
+            assert b"shutting down" in batch.entries[0]
 
     run(main())

@@ -78,10 +78,8 @@ class Runs:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            while self._here:  # their leases are kept up to the last word
-                run = next(iter(self._here.values()))
-                run.interrupt(PolicyRefusal("the gateway is shutting down; send the request again", Kind.SHUTDOWN))
-                await run.finished.wait()
+            while self._here:  # the server interrupts them when they may go on no longer
+                await next(iter(self._here.values())).finished.wait()
         finally:
             if self._watching is not None:
                 self._watching.cancel()
