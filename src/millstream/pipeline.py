@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
+import msgspec
+
 from millstream.core.assemble import Assembler
 from millstream.core.errors import ClientFault, MillstreamError
 from millstream.core.events import Event, Fault, Finish, MessageStart
@@ -403,7 +405,10 @@ class _Outlet:
             events = [event for event in events if not isinstance(event, MessageStart)]
         if events:
             self.began = True
-            self.ended = isinstance(events[-1], Finish | Fault)
+            last = events[-1]
+            self.ended = isinstance(last, Finish | Fault)
+            if isinstance(last, Fault):  # the relay passes one on only where content came before it
+                events = [*events[:-1], msgspec.structs.replace(last, content_sent=True)]
             self._wait = self._sink.take(events)
         return b""
 

@@ -365,3 +365,25 @@ def test_a_model_that_is_not_there_is_refused_before_anything_runs() -> None:
     gateway, _ = played(LOOP, "openai_chat")
     with pytest.raises(ClientFault, match="no model"):
         AgentRun(gateway, Toolbox(), AgentOptions(), asked("nowhere"), Record("r", "test"))
+
+
+def test_twenty_calls_at_once_run_as_many_at_a_time_as_may() -> None:
+    running: list[int] = [0]
+    most: list[int] = [0]
+
+    async def count(arguments: Mapping[str, Any], _: ToolContext) -> str:
+        running[0] += 1
+        most[0] = max(most[0], running[0])
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        running[0] -= 1
+        return str(arguments["n"])
+
+    script = scenario(
+        {"when": {"last_role": "tool"}, "text": "Done."},
+        {"tool_calls": [{"name": "count", "arguments": {"n": n}} for n in range(20)]},
+    )
+    taken, requests, _ = limited(answered(script, Tools().add("count", count), parallel=4))
+    assert most == [4]
+    assert [result.content for result in results(requests[1])] == [str(n) for n in range(20)]
+    assert len(taken.of(app.ToolRunEnd)) == 20
