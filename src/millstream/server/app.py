@@ -293,6 +293,7 @@ def _lifespan(
                 if loading is not None:
                     loading.cancel()
         finally:
+            await runs.journal.aclose()
             for upstream in gateway.upstreams.values():
                 await upstream.transport.aclose()
 
