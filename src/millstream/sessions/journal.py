@@ -67,9 +67,12 @@ class Journal(Protocol):
         """False if there is one under this key already: whoever finds that attaches."""
         ...
 
-    async def append(self, key: str, entries: Sequence[bytes], *, expected: int | None = None) -> int:
+    async def append(
+        self, key: str, entries: Sequence[bytes], *, expected: int | None = None, about: bytes | None = None
+    ) -> int:
         """The number of the last entry, once they can be read. ``expected`` is the last number before them, for a
-        writer that must not follow another. Raises ``StreamSealed``, ``SequenceConflict``."""
+        writer that must not follow another; ``about`` takes the place of the stream's, in the same step. Raises
+        ``StreamSealed``, ``SequenceConflict``."""
         ...
 
     async def read(self, key: str, after: int, most_bytes: int = 256 * 1024) -> Batch:
@@ -81,8 +84,15 @@ class Journal(Protocol):
         """Until there is something after ``after`` or the stream is sealed; False if ``seconds`` passed before."""
         ...
 
-    async def seal(self, key: str, entries: Sequence[bytes] = ()) -> int:
-        """Append the last entries and close, in one step. Sealing a sealed stream changes nothing."""
+    async def seal(
+        self, key: str, entries: Sequence[bytes] = (), *, expected: int | None = None, about: bytes | None = None
+    ) -> int:
+        """Append the last entries and close, in one step; otherwise as ``append``. Sealing a sealed stream changes
+        nothing."""
+        ...
+
+    async def keep(self, key: str, expires: float) -> None:
+        """Until the Unix time ``expires``, whatever was said before."""
         ...
 
     async def lease(self, key: str, holder: str, seconds: float) -> bool:

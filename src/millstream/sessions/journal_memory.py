@@ -64,16 +64,24 @@ class MemoryJournal:
         self._streams[key] = _Stream(about, self._now(), expires)
         return True
 
-    async def append(self, key: str, entries: Sequence[bytes], *, expected: int | None = None) -> int:
+    async def append(
+        self, key: str, entries: Sequence[bytes], *, expected: int | None = None, about: bytes | None = None
+    ) -> int:
         stream = self._stream(key)
         if stream.sealed:
             raise StreamSealed(f"{key} is sealed")
-        if expected is not None and expected != stream.last:
-            raise SequenceConflict(f"{key}: its last entry is number {stream.last}, not {expected}")
-        self._size += stream.add(entries)
+        self._add(key, stream, entries, expected, about)
         self._make_room(stream)
         stream.tell()
         return stream.last
+
+    def _add(
+        self, key: str, stream: _Stream, entries: Sequence[bytes], expected: int | None, about: bytes | None
+    ) -> None:
+        if expected is not None and expected != stream.last:
+            raise SequenceConflict(f"{key}: its last entry is number {stream.last}, not {expected}")
+        self._size += stream.add(entries)
+        stream.about = stream.about if about is None else about
 
     async def read(self, key: str, after: int, most_bytes: int = 256 * 1024) -> Batch:
         stream = self._stream(key)
@@ -105,14 +113,19 @@ class MemoryJournal:
             stream.waiters.discard(waiter)
         return True
 
-    async def seal(self, key: str, entries: Sequence[bytes] = ()) -> int:
+    async def seal(
+        self, key: str, entries: Sequence[bytes] = (), *, expected: int | None = None, about: bytes | None = None
+    ) -> int:
         stream = self._stream(key)
         if not stream.sealed:
-            self._size += stream.add(entries)
+            self._add(key, stream, entries, expected, about)
             stream.sealed = True
             stream.leased_until = 0.0
             stream.tell()
         return stream.last
+
+    async def keep(self, key: str, expires: float) -> None:
+        self._stream(key).expires = expires
 
     async def lease(self, key: str, holder: str, seconds: float) -> bool:
         stream = self._stream(key)

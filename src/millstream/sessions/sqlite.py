@@ -6,7 +6,6 @@ The file is opened when it is first needed, by the one thread that does all read
 from __future__ import annotations
 
 import asyncio
-import os
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,9 +13,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from millstream.sessions.base import Clock, StoreError
+from millstream.sessions.database import open_database
 
 _VERSION = 1
-_BUSY_S = 10.0
 _SCHEMA = """
 CREATE TABLE entries (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -100,48 +99,10 @@ class SqliteStore:
 
     def _database(self) -> sqlite3.Connection:
         if self._connection is None:
-            self._connection = self._open()
+            self._connection = open_database(self._path, _SCHEMA, _VERSION)
         return self._connection
-
-    def _open(self) -> sqlite3.Connection:
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # SQLite gives the files beside it the rights of this one.
-        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
-        database = sqlite3.connect(self._path, timeout=_BUSY_S, isolation_level=None)
-        try:
-            database.execute("PRAGMA journal_mode = WAL")
-            database.execute("PRAGMA synchronous = NORMAL")
-            _migrate(database)
-        except BaseException:
-            database.close()
-            raise
-        return database
 
     def _close(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-
-
-def _migrate(database: sqlite3.Connection) -> None:
-    with database:
-        database.execute("BEGIN IMMEDIATE")
-        (version,) = database.execute("PRAGMA user_version").fetchone()
-        if version == 0:
-            for statement in _statements(_SCHEMA):
-                database.execute(statement)
-            database.execute(f"PRAGMA user_version = {_VERSION}")
-        elif version != _VERSION:
-            raise sqlite3.DatabaseError(f"it is of version {version}, and this millstream knows {_VERSION} only")
-
-
-def _statements(script: str) -> list[str]:
-    """``executescript`` would commit before it begins."""
-    found: list[str] = []
-    rest = ""
-    for line in script.splitlines():
-        rest += line + "\n"
-        if sqlite3.complete_statement(rest):
-            found.append(rest)
-            rest = ""
-    return found
