@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -127,6 +128,15 @@ def test_a_running_gateway_of_other_settings_is_neither_used_nor_stopped(
     assert shell.run("launch", "claude", "--bin", str(made.path), *OWN).returncode == 0
     assert _url(made) != running.url
     assert gateway.probe(running.url) is not None
+
+
+def test_a_port_that_something_else_holds_is_left_to_it(shell: Shell, agent: MakeAgent) -> None:
+    made = agent("")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        shell.environ["MILLSTREAM_PORT"] = str(silent.getsockname()[1])
+        done = shell.run("launch", "claude", "--bin", str(made.path), *OWN)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert _url(made) != f"http://127.0.0.1:{silent.getsockname()[1]}"
 
 
 def test_the_key_of_the_gateway_is_the_agents_token(shell: Shell, agent: MakeAgent) -> None:
