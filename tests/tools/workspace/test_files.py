@@ -64,7 +64,7 @@ def test_encodings_are_found_and_binaries_refused(call: Call, root: Path, data: 
 
 def test_an_image_is_shown_as_an_image(call: Call, root: Path) -> None:
     (root / "f.dat").write_bytes(PNG)
-    (part,) = call("Read", file_path="f.dat").content
+    (part,) = tuple(call("Read", file_path="f.dat").content)
     assert isinstance(part, MediaPart)
     assert (part.kind, part.media_type) == ("image", "image/png")
     assert base64.b64decode(part.data or "") == PNG
@@ -86,7 +86,7 @@ def test_a_notebook_is_shown_as_cells_with_outputs_and_pictures(call: Call, root
         },
     ]
     (root / "n.ipynb").write_text(json.dumps({"cells": cells, "nbformat": 4}))
-    text, image = call("Read", file_path="n.ipynb").content
+    text, image = tuple(call("Read", file_path="n.ipynb").content)
     assert isinstance(text, TextPart)
     assert '<cell number="1" id="m" type="markdown">\n# Title\ntext\n</cell>' in text.text
     assert "<output>\nout\n\n</output>" in text.text

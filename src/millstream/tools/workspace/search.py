@@ -89,7 +89,8 @@ class Search:
         if pattern.startswith("/"):
             path, pattern = self._split_absolute(pattern)
         base = await in_thread(lambda stop: self._workspace.real_directory(path))
-        found = await self._look(PythonFinder(), Asked(pattern=None, globs=((pattern,),), mode="files"), base, None)
+        asked = Asked(pattern=None, globs=((pattern,),), mode="files", skip=self._options.skip)
+        found = await self._look(PythonFinder(), asked, base, None)
         files = sorted(found.files, key=lambda one: (-one[1], one[0]))
         if not files:
             return ToolOutcome(f"No files match {arguments.pattern}.")
