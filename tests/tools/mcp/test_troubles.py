@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,11 +18,10 @@ from millstream.tools.mcp.settings import Address, Program, ServerSettings
 from millstream.tools.mcp.sources import McpSources
 
 NAUGHTY = "mcp_naughty.py"
-SOON = {"backoff": 0.01, "check_timeout": 1.0, "stop_timeout": 0.2}
 
 
 def _settings(*arguments: str, **env: str) -> ServerSettings:
-    return ServerSettings(python(NAUGHTY, *arguments, env=env), **SOON)  # type: ignore[arg-type]  # all are floats
+    return ServerSettings(python(NAUGHTY, *arguments, env=env), backoff=0.01, check_timeout=LIMIT, stop_timeout=0.2)
 
 
 async def _until_dead(pid: int) -> None:
@@ -91,7 +91,7 @@ async def test_a_hanging_call_is_left_and_the_server_goes_on_if_it_answers(tmp_p
 async def test_a_server_that_hears_nothing_any_more_is_replaced(tmp_path: Path) -> None:
     state = tmp_path / "starts"
     stuck = tmp_path / "stuck"
-    async with source(_settings(str(state), STUCK=str(stuck))) as it:
+    async with source(replace(_settings(str(state), STUCK=str(stuck)), check_timeout=1.0)) as it:
         await it.list()
         call = asyncio.ensure_future(it.call("stubborn", {}, context()))
         async with asyncio.timeout(LIMIT):
@@ -177,8 +177,8 @@ async def test_a_server_that_cannot_be_started_is_named_with_the_reason(target: 
 @in_loop
 async def test_a_server_that_never_answers_is_given_up_and_killed(tmp_path: Path) -> None:
     program = python(NAUGHTY, str(tmp_path / "starts"), env={"MUTE": "1"})
-    async with source(ServerSettings(program, startup_timeout=1.0, stop_timeout=0.1)) as it:
-        with pytest.raises(ToolSourceError, match="did not start within 1 s"):
+    async with source(ServerSettings(program, startup_timeout=3.0, stop_timeout=0.1)) as it:
+        with pytest.raises(ToolSourceError, match="did not start within 3 s"):
             await it.list()
         for pid in _starts(tmp_path / "starts"):
             await _until_dead(pid)

@@ -120,7 +120,10 @@ class Server:
         self._wanted.set()
         self._wake.set()
         if self._task is not None:
+            self._task.cancel()  # it may wait for an answer that never comes
             await asyncio.wait({self._task})
+        if not self._attempt.done():
+            self._attempt.set_exception(self._error("the gateway is shutting down"))
 
     @property
     def reason(self) -> str:
@@ -159,8 +162,6 @@ class Server:
             if lived:
                 self._wanted.set()
             await self._pause(lived)
-        if not self._attempt.done():
-            self._attempt.set_exception(self._error("the gateway is shutting down"))
 
     def _next_attempt(self, lived: bool) -> None:
         """Whoever waited for a connection that did not come is told; whoever asks from now on waits for the next."""
