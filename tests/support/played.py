@@ -91,7 +91,9 @@ def played(script: Scenario, *names: str) -> tuple[Gateway, dict[str, PlayedTran
 
 def asked(model: str, text: str = "Do it.", *, tools: Sequence[Tool] = (), **fields: Any) -> Request:
     messages = fields.pop("messages", (Message("user", (TextPart(text),)),))
-    return Request("millstream", model, messages, tools=tuple(tools), max_tokens=1000, **fields)
+    return Request(
+        "millstream", model, messages, tools=tuple(tools), max_tokens=fields.pop("max_tokens", 1000), **fields
+    )
 
 
 class Taken:
