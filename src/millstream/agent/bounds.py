@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from millstream.core.messages import MediaPart, ResultPart, TextPart
 from millstream.tools.base import ToolOutcome
 
@@ -35,18 +33,3 @@ def cut(text: str, most: int) -> str:
     if len(text) <= most:
         return text
     return f"{text[:most]}\n[truncated: the first {most} of {len(text)} characters are shown]"
-
-
-def digest(content: str | Sequence[ResultPart]) -> str:
-    """A result as text, for readers that take nothing else."""
-    if isinstance(content, str):
-        return content
-    return "\n".join(_line(part) for part in content)
-
-
-def _line(part: ResultPart) -> str:
-    if isinstance(part, TextPart):
-        return part.text
-    if isinstance(part, MediaPart):
-        return f"[{part.media_type or part.kind}]"
-    return f"[{type(part).__name__.removesuffix('Part').lower()}]"
