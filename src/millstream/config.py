@@ -97,7 +97,8 @@ class ReplayConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SessionsConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """Where what outlives a request is kept. ``path`` is the SQLite file; without it, the one of ``state_path``."""
+    """Where what outlives a request is kept. ``path`` is the SQLite file, beside which ``journal.db`` holds the runs;
+    without it, the one of ``state_path``."""
 
     store: Literal["sqlite", "memory"] = "sqlite"
     path: str | None = None

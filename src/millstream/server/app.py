@@ -48,6 +48,7 @@ from millstream.server.wire import plain_call
 from millstream.sessions.base import SessionStore
 from millstream.sessions.journal import Journal
 from millstream.sessions.journal_memory import MemoryJournal
+from millstream.sessions.journal_sqlite import SqliteJournal
 from millstream.sessions.memory import MemoryStore
 from millstream.sessions.sqlite import SqliteStore
 from millstream.telemetry import logs
@@ -151,7 +152,11 @@ def _sessions(config: Config, now: Callable[[], float]) -> SessionStore:
 
 
 def _journal(config: Config, now: Callable[[], float]) -> Journal:
-    return MemoryJournal(now, config.sessions.max_bytes)
+    sessions = config.sessions
+    if sessions.store == "memory":
+        return MemoryJournal(now, sessions.max_bytes)
+    beside = Path(sessions.path).expanduser() if sessions.path is not None else state_path()
+    return SqliteJournal(beside.with_name("journal.db"), now, sessions.max_bytes)
 
 
 def _runs(config: Config, gateway: Gateway, deliveries: Deliveries, journal: Journal) -> Runs:

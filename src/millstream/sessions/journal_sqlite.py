@@ -49,8 +49,8 @@ CREATE TABLE entries (
 ) WITHOUT ROWID;
 """
 _FIELDS = "key, first, last, size, sealed, about, created, expires, leased_until"
-_LOOK_EVERY_S = 0.05
-"""How soon what another process has written is seen by those who wait for it."""
+_LOOK_AFTER_S = (0.05, 0.25)
+"""How soon what another process has written is seen by those who wait for it: while much is written, and at most."""
 
 _LAST_KEY = "\U0010ffff"
 
@@ -257,16 +257,18 @@ class SqliteJournal:
     async def _look_for_others(self) -> None:
         """While somebody waits: has another process written? One question answers for all."""
         seen = None
+        soonest, pause = _LOOK_AFTER_S
         while self._waiters:
             try:
                 [version] = await self._reader.ask(lambda database: database.execute("PRAGMA data_version").fetchone())
             except StoreError:
                 version = None  # those who wait find out themselves
             if version != seen or version is None:
-                seen = version
+                seen, pause = version, soonest
                 for key in list(self._waiters):
                     self._tell(key)
-            await asyncio.sleep(_LOOK_EVERY_S)
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.2, _LOOK_AFTER_S[1])
 
 
 def _info(row: Sequence[Any]) -> StreamInfo:
