@@ -27,7 +27,8 @@ def schema_of(arguments: type[msgspec.Struct]) -> dict[str, Any]:
         done[name] = _inlined(parts[name], parts, (name,), kept)
     if done:
         schema["$defs"] = done
-    return schema
+    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(schema))  # defaults may be tuples
+    return plain
 
 
 def _inlined(node: Any, parts: Mapping[str, Any], inside: tuple[str, ...], kept: set[str]) -> Any:

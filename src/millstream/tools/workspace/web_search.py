@@ -74,6 +74,8 @@ class WebSearch:
         try:
             async with httpx2.AsyncClient(timeout=self._timeout) as client:
                 hits = await _ASK[backend.kind](client, backend, arguments)
+        except msgspec.DecodeError as error:
+            raise ToolFault(f"the search service's answer is not what it documents: {error}") from error
         except httpx2.HTTPError as error:
             raise ToolFault(f"the search service cannot be reached: {str(error) or type(error).__name__}") from error
         wanted = [hit for hit in hits if _wanted(hit.url, arguments)][:_MOST]
