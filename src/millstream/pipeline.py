@@ -16,9 +16,9 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -69,6 +69,8 @@ class Gateway:
     """Chooses for the model name ``auto``."""
     make_exchange: MakeExchange | None = None
     """Makes exchanges where more is done for a client than to ask its model; None where it wants no more."""
+    observers: list[Observer] = field(default_factory=list)
+    """Told once of each request that has ended. They must not raise."""
 
     def exchange(self, client: Dialect, call: ClientCall, record: Record) -> Exchange:
         """How ``call`` is served. Raises ``ClientFault`` or ``PolicyRefusal``."""
@@ -84,6 +86,9 @@ class Gateway:
 
 
 MakeExchange = Callable[[Gateway, Dialect, ClientCall, "Record"], "Exchange | None"]
+End = Literal["finished", "cancelled", "failed"]
+Observer = Callable[["Record", int, End, float, float], None]
+"""Gets the record of a request, its HTTP status, how it ended, and the Unix times when it began and ended."""
 
 
 class Client(Protocol):
@@ -139,6 +144,10 @@ class Exchange:
         self._error_left = False
         self._upstream_headers: dict[str, str] = {}
         self._prepare()
+
+    @property
+    def gateway(self) -> Gateway:
+        return self._gateway
 
     def _prepare(self) -> None:
         """Routes and translates."""

@@ -10,10 +10,10 @@ from starlette.types import Receive, Scope, Send
 
 from millstream.core.errors import GatewayBug, MillstreamError
 from millstream.dialects.base import ClientCall, Dialect
-from millstream.pipeline import Exchange, Gateway, Record
+from millstream.pipeline import End, Exchange, Gateway, Record
 from millstream.server.connection import connection_of
 from millstream.server.deliver import ClientGone, Delivery, Pulse
-from millstream.server.request_log import End, log_request
+from millstream.server.request_log import log_request
 from millstream.server.wire import encode_headers, plain_call, read_body
 from millstream.telemetry import logs
 
@@ -150,4 +150,4 @@ class Turn:
             return
 
     def _log(self, end: End) -> None:
-        log_request(self._record, self._status, end, self._began, self._gateway.now())
+        log_request(self._gateway, self._record, self._status, end, self._began)

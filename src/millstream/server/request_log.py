@@ -1,17 +1,15 @@
-"""The log's line for a request that has ended, from what became known of it."""
+"""What is told of a request that has ended: a line in the log, and its record to whoever observes."""
 
 from __future__ import annotations
 
-from typing import Literal
-
-from millstream.pipeline import Record
+from millstream.pipeline import End, Gateway, Record
 from millstream.telemetry import logs
 
-End = Literal["finished", "cancelled", "failed"]
 
-
-def log_request(record: Record, status: int, end: End, began: float, now: float) -> None:
-    """``began`` and ``now`` are Unix times. A client that left is told as status 499."""
+def log_request(gateway: Gateway, record: Record, status: int, end: End, began: float) -> None:
+    """``began`` is a Unix time; it ends now. A client that left is told as status 499."""
+    now = gateway.now()
+    status = 499 if end == "cancelled" else status
     error = record.error
     first = record.first_content_at
     usage = record.usage
@@ -21,7 +19,7 @@ def log_request(record: Record, status: int, end: End, began: float, now: float)
             client=record.dialect,
             model=record.model,
             upstream=record.route.name if record.route else "",
-            status=499 if end == "cancelled" else status,
+            status=status,
             end=end,
             duration_ms=round((now - began) * 1000),
             first_content_ms=None if first is None else round((first - began) * 1000),
@@ -33,3 +31,5 @@ def log_request(record: Record, status: int, end: End, began: float, now: float)
             error=None if error is None else f"{error.kind.value}: {error.message}",
         )
     )
+    for observe in gateway.observers:
+        observe(record, status, end, began, now)

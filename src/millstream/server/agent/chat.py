@@ -18,14 +18,14 @@ from millstream.core.errors import GatewayBug, MillstreamError, UpstreamFault
 from millstream.core.events import Fault
 from millstream.dialects.agent_events import NAME, AgentEvents
 from millstream.dialects.chat_events import ChatErrors
-from millstream.pipeline import Gateway, Record
+from millstream.pipeline import End, Gateway, Record
 from millstream.server.agent.asking import AgentAsk, read_as
 from millstream.server.connection import connection_of
 from millstream.server.deliver import ClientGone, Delivery, Pulse
 from millstream.server.model_api import Deliveries
 from millstream.server.plain.asking import Ask, request_of
 from millstream.server.plain.compress import choose
-from millstream.server.request_log import End, log_request
+from millstream.server.request_log import log_request
 from millstream.server.runs.following import follow
 from millstream.server.runs.manager import Runs
 from millstream.server.runs.reader import Reader
@@ -143,8 +143,7 @@ class AgentChat:
         await self._runs.start(run_id, about, self._producer(run, record), on_disconnect="cancel")
 
     def _producer(self, run: AgentRun, record: Record) -> Producer:
-        now = self._gateway.now
-        began = now()
+        began = self._gateway.now()
 
         async def produce(sink: RunSink) -> None:
             end: End = "failed"
@@ -155,7 +154,7 @@ class AgentChat:
                 end = "failed" if isinstance(error, Exception) else "cancelled"
                 raise
             finally:
-                log_request(record, 200, end, began, now())
+                log_request(self._gateway, record, 200, end, began)
 
         return produce
 

@@ -13,11 +13,10 @@ from millstream.core.events import Event, Fault
 from millstream.core.messages import Request
 from millstream.core.run_events import AppEvent, RunEntry
 from millstream.dialects.base import ClientCall, Dialect, Renderer, ReplyContext
-from millstream.pipeline import Gateway, Record
+from millstream.pipeline import End, Gateway, Record
 from millstream.server.deliver import Delivery
 from millstream.server.model_api import STREAM_HEADERS, Turn
 from millstream.server.plain.begin import model_producer
-from millstream.server.request_log import End
 from millstream.server.runs.manager import RunExists, Runs
 from millstream.server.runs.reader import Reader
 from millstream.server.runs.run import OnDisconnect, RunAbout

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from millstream.core.messages import Request
 from millstream.dialects.chat_events import NAME
-from millstream.pipeline import Gateway, ModelCall, Record
+from millstream.pipeline import End, Gateway, ModelCall, Record
 from millstream.server.plain.asking import Ask, request_of
-from millstream.server.request_log import End, log_request
+from millstream.server.request_log import log_request
 from millstream.server.runs.manager import RunExists, Runs
 from millstream.server.runs.run import OnDisconnect, Producer, RunAbout, RunSink
 
@@ -49,6 +49,6 @@ def model_producer(gateway: Gateway, request: Request, record: Record) -> Produc
             end = "cancelled" if not isinstance(error, Exception) else "failed"
             raise
         finally:
-            log_request(record, 200, end, began, gateway.now())
+            log_request(gateway, record, 200, end, began)
 
     return produce

@@ -5,10 +5,9 @@ from __future__ import annotations
 from millstream.core.errors import ClientFault
 from millstream.dialects.base import ClientCall, Dialect
 from millstream.dialects.openai_responses.held import error_event
-from millstream.pipeline import Exchange, Gateway
+from millstream.pipeline import End, Exchange, Gateway
 from millstream.server.deliver import Delivery
 from millstream.server.model_api import STREAM_HEADERS, Deliveries, Turn
-from millstream.server.request_log import End
 from millstream.server.responses.asking import Asked, Asking
 from millstream.server.responses.runs import Run, Runs
 from millstream.server.wire import encode_headers

@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 from millstream.core.errors import ClientFault, GatewayBug, Kind, MillstreamError, PolicyRefusal
 from millstream.dialects.openai_responses.held import HeldRenderer
-from millstream.pipeline import Exchange
+from millstream.pipeline import End, Exchange
 from millstream.server.model_api import Deliveries
-from millstream.server.request_log import End, log_request
+from millstream.server.request_log import log_request
 from millstream.server.responses.tasks import Tasks
 from millstream.telemetry import logs
 
@@ -224,7 +224,7 @@ class Runs:
             del self._running[run.id]
             self._finished[run.id] = run
             self._forget_old()
-            log_request(run.exchange.record, 200, run.end_told, began, self._now())
+            log_request(run.exchange.gateway, run.exchange.record, 200, run.end_told, began)
 
     def _forget_old(self) -> None:
         if not self._finished:

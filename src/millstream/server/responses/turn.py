@@ -14,9 +14,9 @@ from millstream.dialects.base import ClientCall, Dialect, ReplyContext
 from millstream.dialects.openai_responses.held import HeldResponses
 from millstream.dialects.openai_responses.state import Item
 from millstream.dialects.openai_responses.websocket import Create, error_message
-from millstream.pipeline import Exchange, Gateway, Record
+from millstream.pipeline import End, Exchange, Gateway, Record
 from millstream.server.deliver import ClientGone
-from millstream.server.request_log import End, log_request
+from millstream.server.request_log import log_request
 from millstream.server.responses.asking import Asked, Asking, whole_input
 from millstream.server.responses.keeping import History
 from millstream.server.responses.memory import Memory
@@ -99,7 +99,7 @@ class SocketTurn:
             self._task = None
             if self._record.error is not None and self._previous is not None:
                 self._memory.drop(self._previous)  # so that its client begins anew, as the API has it
-            log_request(self._record, status, end, began, self._gateway.now())
+            log_request(self._gateway, self._record, status, end, began)
 
     def interrupt(self, reason: Exception) -> None:
         """End it with ``reason``, which its client is told."""
