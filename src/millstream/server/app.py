@@ -15,6 +15,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route as HttpRoute
+from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from millstream import registry
@@ -40,10 +41,12 @@ from millstream.server.gemini import read_call as read_gemini_call
 from millstream.server.guard import Guard
 from millstream.server.info import Info
 from millstream.server.model_api import Deliveries, ModelEndpoint
+from millstream.server.page import Page
 from millstream.server.plain.app import PlainSurface
 from millstream.server.responses.app import ResponsesState
 from millstream.server.runs.manager import RunOptions, Runs
 from millstream.server.settings import routes, server_key
+from millstream.server.state import StateEndpoint
 from millstream.server.wire import plain_call
 from millstream.sessions.base import SessionStore
 from millstream.sessions.journal import Journal
@@ -238,6 +241,7 @@ def _app(
         for path in (full, full.removeprefix("/v1"))
     ]
     posts += [HttpRoute(f"/{version}/models/{{target:path}}", gemini, methods=["POST"]) for version in ("v1beta", "v1")]
+    page = Page(info.home)
     gets = [
         *responses.routes(pulse),
         *plain.routes(pulse),
@@ -248,8 +252,11 @@ def _app(
         HttpRoute("/v1beta/models", info.gemini_models),
         HttpRoute("/v1beta/models/{target:path}", info.gemini_model),
         HttpRoute("/api/hello", info.hello, methods=["GET", "HEAD"]),
-        HttpRoute("/", info.home),
+        HttpRoute("/", page.home),
+        HttpRoute("/web/{name}", page.file),
     ]
+    paths = [route.path for route in (*posts, *gets) if isinstance(route, (HttpRoute, WebSocketRoute))]
+    gets.append(HttpRoute("/api/v1/state", StateEndpoint(gateway, deliveries, paths, info.worker).answer))
     cors = Middleware(
         CORSMiddleware,
         allow_origins=config.server.cors_origins,

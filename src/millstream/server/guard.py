@@ -14,7 +14,9 @@ from millstream.dialects.base import ErrorWords
 from millstream.policy.auth import require_key, require_local_host, require_own_origin
 from millstream.server.wire import encode_headers, header_map
 
-_OPEN_PATHS = frozenset({"/health"})
+_OPEN_PATHS = frozenset({"/", "/health"})
+_OPEN_FOLDER = "/web/"
+"""The page, in which no data are."""
 
 
 class Guard:
@@ -45,7 +47,7 @@ class Guard:
         await self._app(scope, receive, send)
 
     def _check(self, scope: Scope) -> None:
-        if scope["path"] in _OPEN_PATHS or scope.get("method") == "OPTIONS":
+        if scope["path"] in _OPEN_PATHS or scope["path"].startswith(_OPEN_FOLDER) or scope.get("method") == "OPTIONS":
             return
         headers = header_map(scope)
         if self._key is not None:

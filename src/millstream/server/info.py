@@ -38,7 +38,7 @@ class Info:
         self._deliveries = deliveries
         self._fingerprint = fingerprint
         self._dialect_of = dialect_of
-        self._worker = worker
+        self.worker = worker
         self._began = time.monotonic()
         self._began_at = int(time.time())
 
@@ -50,8 +50,8 @@ class Info:
             "open_streams": len(self._deliveries),
             "config": self._fingerprint,
         }
-        if self._worker is not None:
-            state |= {"worker": self._worker, "pid": os.getpid()}
+        if self.worker is not None:
+            state |= {"worker": self.worker, "pid": os.getpid()}
         return _json(state)
 
     async def hello(self, _: Request) -> Response:
