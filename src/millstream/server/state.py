@@ -126,8 +126,8 @@ class Tally:
 
 
 class StateEndpoint:
-    """``answer`` is a handler of Starlette. ``endpoints`` are the paths that this gateway serves; ``worker`` is this process's number
-    where it is one of several, each of which has figures of its own."""
+    """``answer`` is a handler of Starlette. ``endpoints`` are the paths that this gateway serves; ``worker`` is this
+    process's number where it is one of several, each of which has figures of its own."""
 
     def __init__(
         self,
