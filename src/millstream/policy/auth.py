@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import ipaddress
 import re
 from collections.abc import Collection, Mapping
 
 from millstream.core.errors import Kind, PolicyRefusal
+from millstream.policy.caller import Caller, owner_of
 
 
 def shown_keys(headers: Mapping[str, str]) -> list[str]:
@@ -63,10 +63,9 @@ def require_own_origin(origin: str | None, allowed: Collection[str]) -> None:
     raise PolicyRefusal(message, Kind.PERMISSION)
 
 
-def owner_of(key: str | None) -> str:
-    """Whose what is stored shall be: of whoever shows ``key``. The key cannot be read off it; without one it is empty,
-    and what is stored is everybody's who may call."""
-    return "" if key is None else hashlib.sha256(b"millstream owner " + key.encode()).hexdigest()[:32]
+def server_caller(key: str) -> Caller:
+    """Whoever shows the configuration's one key. What is stored under another one is another's."""
+    return Caller(owner=owner_of("server", key), admin=True)
 
 
 def is_loopback(host: str) -> bool:

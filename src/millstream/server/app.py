@@ -24,7 +24,7 @@ from millstream.core.errors import UpstreamFault
 from millstream.dialects.base import ClientCall, Dialect, ErrorWords
 from millstream.dialects.chat_events import ChatErrors
 from millstream.pipeline import Gateway
-from millstream.policy.auth import LOCAL_ORIGIN, owner_of
+from millstream.policy.auth import LOCAL_ORIGIN
 from millstream.policy.retry import RetryPolicy
 from millstream.providers.auth import Authorized, GoogleTokens
 from millstream.providers.base import Transport
@@ -39,6 +39,7 @@ from millstream.server.deliver import Pulse
 from millstream.server.gemini import GeminiMethods
 from millstream.server.gemini import read_call as read_gemini_call
 from millstream.server.guard import Guard
+from millstream.server.identity import owner
 from millstream.server.info import Info
 from millstream.server.model_api import Deliveries, ModelEndpoint
 from millstream.server.page import Page
@@ -113,7 +114,6 @@ def build(
     providers = known if worker is None else shared_providers(known)
     dialects = registry.dialects()
     key = server_key(config, environ)
-    owner = owner_of(key)
     store = _sessions(config, time.time)
     sources = ToolSources(config, environ, tools)
     agent = agent_of(config, sources.sources, store, time.time, owner)

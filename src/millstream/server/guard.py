@@ -11,7 +11,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from millstream.core.errors import MillstreamError, PolicyRefusal
 from millstream.dialects.base import ErrorWords
-from millstream.policy.auth import require_key, require_local_host, require_own_origin
+from millstream.policy.auth import require_key, require_local_host, require_own_origin, server_caller
+from millstream.policy.caller import ANYBODY
+from millstream.server.identity import set_caller
 from millstream.server.wire import encode_headers, header_map
 
 _OPEN_PATHS = frozenset({"/", "/health"})
@@ -33,6 +35,7 @@ class Guard:
     ) -> None:
         self._app = app
         self._key = key
+        self._caller = ANYBODY if key is None else server_caller(key)
         self._allowed_hosts = allowed_hosts
         self._allowed_origins = allowed_origins
         self._dialect_of = dialect_of
@@ -55,6 +58,7 @@ class Guard:
         else:
             require_local_host(headers.get("host", ""), self._allowed_hosts)
             require_own_origin(headers.get("origin"), self._allowed_origins)
+        set_caller(scope, self._caller)
 
 
 def _before_handshake(scope: Scope, send: Send) -> Send:

@@ -17,6 +17,7 @@ from millstream.agent.toolbox import Rules, Toolbox
 from millstream.config import Config, ConfigError
 from millstream.pipeline import Gateway
 from millstream.policy.auto import Auto
+from millstream.policy.caller import Owner
 from millstream.server.agent.chat import AgentChat
 from millstream.server.agent.small import SmallAnswers
 from millstream.server.agent.sources import ToolSources
@@ -29,7 +30,7 @@ from millstream.tools.base import ToolSource
 _SAMPLES = {"step": 1, "tools": "a, b", "tool": "a", "done": 1, "total": 2, "run_id": "r"}
 
 
-def agent_of(config: Config, sources: Sequence[ToolSource], store: SessionStore, now: Clock, owner: str) -> Agent:
+def agent_of(config: Config, sources: Sequence[ToolSource], store: SessionStore, now: Clock, owner: Owner) -> Agent:
     """What the settings say of tools that run here. Raises ``ConfigError``."""
     tools = config.tools
     rules = Rules(tools.allow, tools.permissions, tools.timeouts, tools.most_output)
@@ -70,7 +71,7 @@ class AgentSurface:
         sources: ToolSources,
         runs: Runs,
         deliveries: Deliveries,
-        owner: str,
+        owner: Owner,
     ) -> None:
         self.sources = sources
         self._config = config

@@ -19,6 +19,7 @@ from millstream.core.events import Fault
 from millstream.dialects.agent_events import NAME, AgentEvents
 from millstream.dialects.chat_events import ChatErrors
 from millstream.pipeline import End, Gateway, Record
+from millstream.policy.caller import Owner
 from millstream.server.agent.asking import AgentAsk, read_as
 from millstream.server.connection import connection_of
 from millstream.server.deliver import ClientGone, Delivery, Pulse
@@ -49,7 +50,7 @@ class AgentChat:
         agent: Agent,
         runs: Runs,
         deliveries: Deliveries,
-        owner: str,
+        owner: Owner,
         pulse: Pulse,
         max_body: int,
         *,
@@ -88,7 +89,7 @@ class AgentChat:
         else:
             run_id = scope["path_params"]["run_id"]
             accumulated = query_map(scope).get("accumulated", "true") != "false"
-        reader = await self._runs.open(run_id, self._owner)
+        reader = await self._runs.open(run_id, self._owner())
         if reader is None:
             raise GatewayBug(f"run {run_id} has no events")
         with closing(reader):
@@ -139,7 +140,7 @@ class AgentChat:
         )
         run = AgentRun(gateway, agent.toolbox, options, request, record, approvals=agent.approvals)
         model = record.route.name if record.route is not None else request.model
-        about = RunAbout("", self._owner, "agent", model, ask.session_id)
+        about = RunAbout("", self._owner(), "agent", model, ask.session_id)
         await self._runs.start(run_id, about, self._producer(run, record), on_disconnect="cancel")
 
     def _producer(self, run: AgentRun, record: Record) -> Producer:

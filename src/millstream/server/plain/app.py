@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from millstream.config import Config
 from millstream.dialects.base import ClientCall, Dialect
 from millstream.pipeline import Gateway
+from millstream.policy.caller import Owner
 from millstream.server.deliver import Delivery, Pulse
 from millstream.server.model_api import Deliveries, ModelEndpoint
 from millstream.server.plain.attached import RUN_HEADER, AttachedTurn
@@ -25,7 +26,7 @@ from millstream.server.runs.manager import Runs
 class PlainSurface:
     """For ``owner``, whose the runs are."""
 
-    def __init__(self, config: Config, gateway: Gateway, runs: Runs, deliveries: Deliveries, owner: str) -> None:
+    def __init__(self, config: Config, gateway: Gateway, runs: Runs, deliveries: Deliveries, owner: Owner) -> None:
         self.runs = runs
         self._config = config
         self._gateway = gateway

@@ -14,6 +14,7 @@ from millstream.core.messages import Request
 from millstream.core.run_events import AppEvent, RunEntry
 from millstream.dialects.base import ClientCall, Dialect, Renderer, ReplyContext
 from millstream.pipeline import End, Gateway, Record
+from millstream.policy.caller import Owner
 from millstream.server.deliver import Delivery
 from millstream.server.model_api import STREAM_HEADERS, Turn
 from millstream.server.plain.begin import model_producer
@@ -34,7 +35,7 @@ class AttachedTurn(Turn):
     """One call. The run writes the line in the log."""
 
     def __init__(
-        self, gateway: Gateway, dialect: Dialect, delivery: Delivery, runs: Runs, owner: str, default: OnDisconnect
+        self, gateway: Gateway, dialect: Dialect, delivery: Delivery, runs: Runs, owner: Owner, default: OnDisconnect
     ) -> None:
         super().__init__(gateway, dialect, delivery)
         self._runs = runs
@@ -49,7 +50,7 @@ class AttachedTurn(Turn):
         self._record.model, self._record.stream = request.model, request.stream
         try:
             await self._begin(request, run_id, self._policy(call))
-            reader = await self._runs.open(run_id, self._owner)
+            reader = await self._runs.open(run_id, self._owner())
         except StoreError as error:
             raise UpstreamFault(f"the journal cannot be reached: {error}", status=503) from error
         if reader is None:
@@ -75,7 +76,7 @@ class AttachedTurn(Turn):
         producer = model_producer(self._gateway, request, record)
         model = record.route.name if record.route is not None else request.model
         self._record.route = record.route
-        about = RunAbout("", self._owner, self._dialect.name, model)
+        about = RunAbout("", self._owner(), self._dialect.name, model)
         try:
             await self._runs.start(run_id, about, producer, on_disconnect=on_disconnect)
             self._began_run = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 from millstream.core.messages import Request
 from millstream.dialects.chat_events import NAME
 from millstream.pipeline import End, Gateway, ModelCall, Record
+from millstream.policy.caller import Owner
 from millstream.server.plain.asking import Ask, request_of
 from millstream.server.request_log import log_request
 from millstream.server.runs.manager import RunExists, Runs
@@ -14,7 +15,7 @@ from millstream.server.runs.run import OnDisconnect, Producer, RunAbout, RunSink
 class Beginner:
     """Begins runs for ``owner``."""
 
-    def __init__(self, gateway: Gateway, runs: Runs, owner: str, on_disconnect: OnDisconnect) -> None:
+    def __init__(self, gateway: Gateway, runs: Runs, owner: Owner, on_disconnect: OnDisconnect) -> None:
         self._gateway = gateway
         self._runs = runs
         self.owner = owner
@@ -27,7 +28,7 @@ class Beginner:
         record = Record(run_id, NAME, model=request.model, stream=True)
         producer = model_producer(gateway, request, record)
         model = record.route.name if record.route is not None else request.model
-        about = RunAbout("", self.owner, surface, model, ask.session_id)
+        about = RunAbout("", self.owner(), surface, model, ask.session_id)
         try:
             await self._runs.start(run_id, about, producer, on_disconnect=ask.on_disconnect or self._on_disconnect)
         except RunExists:

@@ -48,7 +48,7 @@ class StreamEndpoint:
                 run_id = await self._begin(await read_body(scope, receive, self._max_body), headers)
             else:
                 run_id = scope["path_params"]["run_id"]
-            reader = await self._runs.open(run_id, self._beginner.owner, _after(headers, query_map(scope)))
+            reader = await self._runs.open(run_id, self._beginner.owner(), _after(headers, query_map(scope)))
             if reader is None:
                 await send({"type": "http.response.start", "status": 204, "headers": []})
                 await send({"type": "http.response.body", "body": b""})

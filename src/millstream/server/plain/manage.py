@@ -13,6 +13,7 @@ from millstream.core.errors import ClientFault, MillstreamError, UpstreamFault
 from millstream.core.run_events import RunEnd, decode_entry
 from millstream.core.timestamps import timestamp
 from millstream.dialects.chat_events import ChatErrors
+from millstream.policy.caller import Owner
 from millstream.server.runs.manager import PREFIX, Runs, about_of
 from millstream.server.runs.run import RunAbout
 from millstream.sessions.base import StoreError
@@ -24,7 +25,7 @@ _MOST = 1000
 class RunsApi:
     """Endpoints of Starlette, for the runs of ``owner``."""
 
-    def __init__(self, runs: Runs, owner: str) -> None:
+    def __init__(self, runs: Runs, owner: Owner) -> None:
         self._runs = runs
         self._owner = owner
 
@@ -54,16 +55,16 @@ class RunsApi:
             most = min(_MOST, max(1, int(request.query_params.get("limit", "100"))))
         except ValueError:
             raise ClientFault("limit: it is a number", param="limit") from None
-        found = await self._runs.listed(self._owner, most)
+        found = await self._runs.listed(self._owner(), most)
         return _json({"runs": [await self._described(info, about) for info, about in found]})
 
     async def _show(self, request: Request) -> Response:
-        info = await self._runs.info(request.path_params["run_id"], self._owner)
+        info = await self._runs.info(request.path_params["run_id"], self._owner())
         return _json(await self._described(info, about_of(info)))
 
     async def _events(self, request: Request) -> Response:
         """What is kept of it so far, an event a line, as the journal has it. ``after`` is a number as in a resume."""
-        info = await self._runs.info(request.path_params["run_id"], self._owner)
+        info = await self._runs.info(request.path_params["run_id"], self._owner())
         said = request.query_params.get("after", str(info.first - 1))
         if not said.isdigit():
             raise ClientFault("after: it is the number of an event", param="after")
@@ -72,10 +73,10 @@ class RunsApi:
         return Response(b"".join(b"%b\n" % entry for entry in batch.entries), 200, headers, "application/x-ndjson")
 
     async def _cancel(self, request: Request) -> Response:
-        return _json({"cancelled": await self._runs.cancel(request.path_params["run_id"], self._owner)})
+        return _json({"cancelled": await self._runs.cancel(request.path_params["run_id"], self._owner())})
 
     async def _delete(self, request: Request) -> Response:
-        await self._runs.delete(request.path_params["run_id"], self._owner)
+        await self._runs.delete(request.path_params["run_id"], self._owner())
         return _json({"deleted": True})
 
     async def _described(self, info: StreamInfo, about: RunAbout) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Callable
 
 from millstream.core.errors import ClientFault, Kind
+from millstream.policy.caller import Owner
 from millstream.sessions.journal import Journal, NoSuchStream
 
 _PREFIX = "names/"
@@ -15,7 +16,7 @@ _PREFIX = "names/"
 class Names:
     """Of ``owner``. A name stands for the run that it was last given to."""
 
-    def __init__(self, journal: Journal, owner: str, now: Callable[[], float], keep_for: float) -> None:
+    def __init__(self, journal: Journal, owner: Owner, now: Callable[[], float], keep_for: float) -> None:
         self._journal = journal
         self._owner = owner
         self._now = now
@@ -38,4 +39,4 @@ class Names:
         return batch.entries[-1].decode()
 
     def _key(self, name: str) -> str:
-        return _PREFIX + hashlib.sha256(f"{self._owner}\0{name}".encode()).hexdigest()[:40]
+        return _PREFIX + hashlib.sha256(f"{self._owner()}\0{name}".encode()).hexdigest()[:40]

@@ -96,7 +96,7 @@ class _Connection:
         under_way = self._streams.get(name)
         if isinstance(wish, Cancel):
             run_id = under_way[1] if under_way is not None else await self._owner.names.find(name)
-            await self._owner.runs.cancel(run_id, self._owner.beginner.owner)
+            await self._owner.runs.cancel(run_id, self._owner.beginner.owner())
             return
         if under_way is not None:
             raise ClientFault(f"stream {name!r} is under way on this connection", code="stream_in_use")
@@ -114,7 +114,7 @@ class _Connection:
             raise PolicyRefusal("the gateway is shutting down; connect again", Kind.SHUTDOWN)
         run_id = wish.run_id or owner.runs.new_id()
         await owner.beginner.begin(wish, run_id, "websocket")
-        reader = await owner.runs.open(run_id, owner.beginner.owner)
+        reader = await owner.runs.open(run_id, owner.beginner.owner())
         try:
             await owner.names.give(wish.stream_id, run_id)
         except StoreError as error:  # it can be resumed by its run's id, if by anything
@@ -123,7 +123,7 @@ class _Connection:
 
     async def _resume(self, wish: Resume) -> tuple[Reader | None, str]:
         run_id = wish.run_id or await self._owner.names.find(wish.stream_id)
-        return await self._owner.runs.open(run_id, self._owner.beginner.owner, wish.after), run_id
+        return await self._owner.runs.open(run_id, self._owner.beginner.owner(), wish.after), run_id
 
     async def _read(self, name: str, run_id: str, reader: Reader | None) -> None:
         """One stream to its end, whatever that is."""

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from millstream.config import Config
 from millstream.dialects.openai_responses import wire
 from millstream.pipeline import Gateway
+from millstream.policy.caller import Owner
 from millstream.server.deliver import Pulse
 from millstream.server.model_api import Deliveries, ModelEndpoint
 from millstream.server.responses.asking import Asking
@@ -44,7 +45,7 @@ class ResponsesState:
         gateway: Gateway,
         deliveries: Deliveries,
         store: SessionStore,
-        owner: str,
+        owner: Owner,
         *,
         alone: bool = True,
     ) -> None:

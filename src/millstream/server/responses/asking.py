@@ -14,6 +14,7 @@ from millstream.dialects.openai_responses import wire
 from millstream.dialects.openai_responses.held import HeldResponses, QueuedResponses
 from millstream.dialects.openai_responses.state import Item, continued, input_items
 from millstream.pipeline import Gateway
+from millstream.policy.caller import Owner
 from millstream.server.responses.keeping import History, Keeper, Kept, previous_not_found
 
 _OUTPUTS = frozenset({"function_call_output", "custom_tool_call_output"})
@@ -48,7 +49,7 @@ Find = Callable[[str], History | None]
 class Asking:
     """``ended`` is told of each final response object of ours."""
 
-    def __init__(self, gateway: Gateway, dialect: Dialect, keeper: Keeper, owner: str, max_bytes: int) -> None:
+    def __init__(self, gateway: Gateway, dialect: Dialect, keeper: Keeper, owner: Owner, max_bytes: int) -> None:
         self._gateway = gateway
         self._dialect = dialect
         self._keeper = keeper
@@ -84,10 +85,12 @@ class Asking:
         if background and not store:
             raise ClientFault("background: a reply that runs in the background must be stored", param="background")
 
+        owner = self._owner()
+
         def keep(response: bytes) -> None:
             if store:
                 before = previous if linked else None
-                kept = Kept(self._owner, [dict(item) for item in own], msgspec.Raw(response), before, background)
+                kept = Kept(owner, [dict(item) for item in own], msgspec.Raw(response), before, background)
                 self._keeper.keep(reply_id, kept)
 
         def end(response: bytes) -> None:
@@ -98,7 +101,7 @@ class Asking:
         return Asked(call, held, reply_id, True, store, background, keep)
 
     async def _history(self, reply_id: str, known: Find) -> History | None:
-        return known(reply_id) or await self._keeper.history(reply_id, self._owner)
+        return known(reply_id) or await self._keeper.history(reply_id, self._owner())
 
     def _continued(self, call: ClientCall, history: History, echoed: str | None) -> ClientCall:
         """The call with its whole input. ``echoed`` is the id that the reply is to say it continues."""

@@ -6,6 +6,7 @@ from millstream.core.errors import ClientFault
 from millstream.dialects.base import ClientCall, Dialect
 from millstream.dialects.openai_responses.held import error_event
 from millstream.pipeline import End, Exchange, Gateway
+from millstream.policy.caller import Owner
 from millstream.server.deliver import Delivery
 from millstream.server.model_api import STREAM_HEADERS, Deliveries, Turn
 from millstream.server.responses.asking import Asked, Asking
@@ -25,7 +26,7 @@ class ResponsesTurn(Turn):
         asking: Asking,
         runs: Runs,
         deliveries: Deliveries,
-        owner: str,
+        owner: Owner,
     ) -> None:
         super().__init__(gateway, dialect, delivery)
         self._asking = asking
@@ -40,7 +41,7 @@ class ResponsesTurn(Turn):
         await (self._begin(asked, exchange) if asked.background else self._exchange(exchange))
 
     async def _begin(self, asked: Asked, exchange: Exchange) -> None:
-        run = self._runs.begin(asked.reply_id, self._owner, exchange)
+        run = self._runs.begin(asked.reply_id, self._owner(), exchange)
         self._logs_itself = True
         asked.keep(run.beginning)
         if exchange.record.stream:

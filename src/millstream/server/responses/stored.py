@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 from millstream.core.errors import ClientFault, GatewayBug, Kind
 from millstream.dialects.base import ClientCall, Dialect
 from millstream.pipeline import Gateway
+from millstream.policy.caller import Owner
 from millstream.server.connection import connection_of
 from millstream.server.deliver import Delivery, Pulse
 from millstream.server.model_api import Turn
@@ -41,7 +42,7 @@ class StoredResponse:
         pulse: Pulse,
         keeper: Keeper,
         runs: Runs,
-        owner: str,
+        owner: Owner,
         elsewhere_for: float,
         action: Action,
     ) -> None:
@@ -80,7 +81,7 @@ class _StoredTurn(Turn):
         delivery: Delivery,
         keeper: Keeper,
         runs: Runs,
-        owner: str,
+        owner: Owner,
         elsewhere_for: float,
         action: Action,
         scope: Scope,
@@ -88,7 +89,7 @@ class _StoredTurn(Turn):
         super().__init__(gateway, dialect, delivery)
         self._keeper = keeper
         self._runs = runs
-        self._owner = owner
+        self._owner = owner()
         self._elsewhere_for = elsewhere_for
         self._id: str = scope["path_params"]["response_id"]
         self._params = dict(parse_qsl(scope["query_string"].decode("latin-1")))
