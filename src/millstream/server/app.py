@@ -32,6 +32,7 @@ from millstream.providers.catalog import Provider, credential_headers
 from millstream.providers.embedded import EmbeddedOptions, EmbeddedTransport
 from millstream.providers.replay import ReplayTransport
 from millstream.providers.transport import HttpTransport, Waits
+from millstream.server.admission import Admission, Admit
 from millstream.server.agent.app import AgentSurface, agent_of, auto_of
 from millstream.server.agent.sources import ToolSources
 from millstream.server.count import CountEndpoint
@@ -60,6 +61,9 @@ from millstream.tools.base import ToolSource
 from millstream.upstream import Upstream
 
 ReadCall = Callable[[Scope, bytes], ClientCall]
+Lifespan = Callable[[object], AbstractAsyncContextManager[None]]
+"""It is given the application whose life it is, and does not look at it."""
+
 _DIALECT_OF_PATH = {
     "/v1/messages": "anthropic",
     "/messages": "anthropic",
@@ -81,10 +85,12 @@ _EXPOSED_HEADERS = (
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """``asgi`` serves; ``deliveries`` are the responses under way; ``gateway`` is what they go through. No message of a
-    WebSocket may be larger than ``max_message`` bytes."""
+    """``asgi`` serves, within ``lifespan``, which it goes through itself when a server tells it to; ``deliveries`` are
+    the responses under way; ``gateway`` is what they go through. No message of a WebSocket may be larger than
+    ``max_message`` bytes."""
 
     asgi: ASGIApp
+    lifespan: Lifespan
     gateway: Gateway
     deliveries: Deliveries
     max_message: int
@@ -103,12 +109,13 @@ def build(
     worker: int | None = None,
     journal: Journal | None = None,
     tools: Sequence[ToolSource] = (),
+    admit: Admit | None = None,
 ) -> Application:
     """Everything from settings. Opens nothing yet: connections come with the first request.
 
     ``preload`` loads the embedded model at the start where it is the default; ``worker`` is this process's number where
     it is one of several; ``journal`` takes the place of the configured one; ``tools`` run here besides those that are
-    configured. Raises ``ConfigError``.
+    configured; ``admit`` says who may call, in place of keys and host names. Raises ``ConfigError``.
     """
     known = registry.providers(config, environ)
     providers = known if worker is None else shared_providers(known)
@@ -130,20 +137,23 @@ def build(
     sources.serve(gateway, agent)
     deliveries = Deliveries()
     usable = sorted(name for name, provider in known.items() if provider.usable)
-    guard = partial(
+    guard: Callable[[ASGIApp], ASGIApp] = partial(
         Guard,
         key=key,
         allowed_hosts=frozenset(config.server.allowed_hosts),
         allowed_origins=frozenset(config.server.cors_origins),
         dialect_of=_dialect_chooser(gateway),
     )
+    if admit is not None:
+        guard = partial(Admission, admit=admit, dialect_of=_dialect_chooser(gateway))
     responses = ResponsesState(config, gateway, deliveries, store, owner, alone=worker is None)
     runs = _runs(config, gateway, deliveries, journal or _journal(config, gateway.now))
     plain = PlainSurface(config, gateway, runs, deliveries, owner)
     agents = AgentSurface(config, gateway, agent, sources, runs, deliveries, owner)
     info = Info(gateway, deliveries, fingerprint(config, usable), _dialect_chooser(gateway), worker)
-    app = _app(config, gateway, deliveries, responses, plain, agents, info, guard, preload=preload)
-    return Application(app, gateway, deliveries, config.server.max_body)
+    lifespan = _lifespan(gateway, responses, runs, sources, preload=preload)
+    app = _app(config, gateway, deliveries, responses, plain, agents, info, guard, lifespan)
+    return Application(app, lifespan, gateway, deliveries, config.server.max_body)
 
 
 def _sessions(config: Config, now: Callable[[], float]) -> SessionStore:
@@ -212,8 +222,7 @@ def _app(
     agents: AgentSurface,
     info: Info,
     guard: Callable[[ASGIApp], ASGIApp],
-    *,
-    preload: bool,
+    lifespan: Lifespan,
 ) -> ASGIApp:
     max_body = config.server.max_body
     pulse = Pulse(config.server.eager_after, config.server.heartbeat, config.server.send_timeout)
@@ -269,7 +278,7 @@ def _app(
         routes=[*posts, *gets],
         middleware=[cors, Middleware(guard)],  # in this order: a page may read why it was refused
         exception_handlers={404: info.missing, 405: info.wrong_method},
-        lifespan=_lifespan(gateway, responses, plain.runs, agents.sources, preload=preload),
+        lifespan=lifespan,
     )
     return _Shortcut({route.path: guard(route.endpoint) for route in posts if "{" not in route.path}, rest)
 
@@ -295,9 +304,9 @@ class _Shortcut:
 
 def _lifespan(
     gateway: Gateway, responses: ResponsesState, runs: Runs, sources: ToolSources, *, preload: bool
-) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
+) -> Lifespan:
     @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+    async def lifespan(_: object) -> AsyncIterator[None]:
         try:
             async with sources, responses, runs, asyncio.TaskGroup() as group:
                 loading = group.create_task(_load_default(gateway)) if preload else None

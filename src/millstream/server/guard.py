@@ -45,7 +45,7 @@ class Guard:
             try:
                 self._check(scope)
             except PolicyRefusal as refusal:
-                await send_error(_before_handshake(scope, send), self._dialect_of(scope["path"]), refusal)
+                await send_error(before_handshake(scope, send), self._dialect_of(scope["path"]), refusal)
                 return
         await self._app(scope, receive, send)
 
@@ -61,7 +61,7 @@ class Guard:
         set_caller(scope, self._caller)
 
 
-def _before_handshake(scope: Scope, send: Send) -> Send:
+def before_handshake(scope: Scope, send: Send) -> Send:
     """How an HTTP answer is given to who asks for a WebSocket.
 
     https://asgi.readthedocs.io/en/latest/extensions.html#websocket-denial-response
