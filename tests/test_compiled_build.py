@@ -16,7 +16,7 @@ LIMIT_S = 600.0
 
 
 def run(command: list[str], **environ: str) -> str:
-    known = {name: value for name, value in os.environ.items() if not name.startswith(("COV_", "PYTEST_"))}
+    known = {name: value for name, value in os.environ.items() if not name.startswith(("COV", "PYTEST_"))}
     ended = subprocess.run(
         command, cwd=ROOT, env=known | environ, capture_output=True, text=True, timeout=LIMIT_S, check=False
     )

@@ -60,7 +60,7 @@ def test_help_imports_nothing_heavy() -> None:
         (["serve", "--default-model", "grok/x"], "default_model: no model 'grok/x' here"),
         (["models", "--set", "aliases.fast=nobody/x"], "aliases.fast"),
         (["launch", "claude", "-p", "hi"], "(the agent's own arguments go after --)"),
-        (["launch", "clod"], "No such command 'clod'. Did you mean 'claude'?"),
+        (["launch", "claud"], "No such command 'claud'. Did you mean 'claude'?"),
     ],
 )
 def test_a_mistake_is_one_line_and_status_2(shell: Shell, arguments: list[str], told: str) -> None:

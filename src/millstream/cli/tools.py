@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -41,6 +40,8 @@ def tools(
     if context.invoked_subcommand is not None:
         context.obj = (config, settings)
         return 0
+    import asyncio
+
     found = asyncio.run(_listing(options.load(config, settings)))
     if as_json:
         from millstream.cli.output import print_json
