@@ -64,6 +64,10 @@ class UpstreamConfig(msgspec.Struct, frozen=True, kw_only=True):
     backoff: Seconds = 0.5
     max_retry_wait: Seconds = 10.0
     """A ``retry-after`` above this is not waited for here but handed to the client."""
+    on_cut: Literal["fail", "continue"] = "fail"
+    """What becomes of an answer that breaks off in the middle: it fails, or another call goes on where it stopped."""
+    continue_with: tuple[str, ...] = ()
+    """Models that are asked to go on, in this order, where the one that broke off cannot."""
 
 
 class ProviderConfig(msgspec.Struct, frozen=True, kw_only=True):

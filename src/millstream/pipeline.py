@@ -67,6 +67,8 @@ class Gateway:
     new_id: Callable[[], str]
     auto: Auto | None = None
     """Chooses for the model name ``auto``."""
+    continuation: Continuation | None = None
+    """How answers that break off are gone on with (``continuation.py``); None: they fail."""
     make_exchange: MakeExchange | None = None
     """Makes exchanges where more is done for a client than to ask its model; None where it wants no more."""
     observers: list[Observer] = field(default_factory=list)
@@ -83,6 +85,15 @@ class Gateway:
         if model == AUTO and self.auto is not None and model not in self.routes.aliases:
             model = self.auto.choose(request()).model or self.routes.default
         return self.routes.resolve(model)
+
+
+@dataclass(frozen=True, slots=True)
+class Continuation:
+    """``models`` are asked in turn where the one whose answer broke off cannot go on; ``most`` further calls at most
+    make one answer whole."""
+
+    models: tuple[str, ...] = ()
+    most: int = 5
 
 
 MakeExchange = Callable[[Gateway, Dialect, ClientCall, "Record"], "Exchange | None"]
@@ -121,6 +132,8 @@ class Record:
     finish_reason: str | None = None
     first_content_at: float | None = None
     dropped: tuple[str, ...] = ()
+    switched: tuple[str, ...] = ()
+    """Models that went on where an answer had broken off."""
     error: MillstreamError | None = None
 
 
@@ -346,8 +359,9 @@ class EventSink(Protocol):
 class ModelCall:
     """One call of a model from a canonical request to events. After it is made: ``run``, once."""
 
-    def __init__(self, gateway: Gateway, request: Request, record: Record) -> None:
-        """Routes and translates ``request``, noting in ``record`` what becomes known.
+    def __init__(self, gateway: Gateway, request: Request, record: Record, *, continues: bool = False) -> None:
+        """Routes and translates ``request``, noting in ``record`` what becomes known. ``continues``: its last message
+        is the beginning of the answer.
 
         Raises ``ClientFault`` or ``PolicyRefusal``.
         """
@@ -359,7 +373,7 @@ class ModelCall:
         client = gateway.dialects.get(request.origin)
         if client is not None and client.name != provider.dialect.name:
             refuse_foreign_state(request, client, provider)
-        target = Target(record.route.model, provider.quirks, stream=True)
+        target = Target(record.route.model, provider.quirks, stream=True, continues=continues)
         self._request = provider.dialect.render_request(request, target)
         record.dropped = self._request.dropped
 

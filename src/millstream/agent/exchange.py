@@ -10,6 +10,7 @@ from millstream.agent.kept import Kept
 from millstream.agent.progress import Phrases, ReplyLane, Style
 from millstream.agent.run import AgentOptions, AgentRun
 from millstream.agent.toolbox import Toolbox
+from millstream.continuation import can_continue
 from millstream.core.assemble import Assembler
 from millstream.core.errors import ClientFault
 from millstream.core.events import Event, Fault
@@ -34,12 +35,29 @@ class Agent:
     phrases: Phrases = field(default_factory=Phrases)
 
     def exchange(self, gateway: Gateway, client: Dialect, call: ClientCall, record: Record) -> Exchange | None:
-        """None where the client runs the tools. Raises ``ClientFault`` or ``PolicyRefusal``."""
+        """None where the client runs the tools, and nothing else is to be done for it.
+
+        Raises ``ClientFault`` or ``PolicyRefusal``.
+        """
         wanted = call.headers.get(TOOLS_HEADER)
         if wanted not in (None, "client", "gateway"):
             raise ClientFault(f"{TOOLS_HEADER}: {wanted!r} is neither client nor gateway", param=TOOLS_HEADER)
         here = self.by_default if wanted is None else wanted == "gateway"
-        return AgentExchange(gateway, client, call, record, self) if here and self.toolbox else None
+        if here and self.toolbox:
+            return AgentExchange(gateway, client, call, record, self)
+        return AgentExchange(gateway, client, call, record, _WITHOUT_TOOLS) if _goes_on(gateway, client, call) else None
+
+
+_WITHOUT_TOOLS = Agent(progress="off")
+
+
+def _goes_on(gateway: Gateway, client: Dialect, call: ClientCall) -> bool:
+    """Whether the answer to ``call`` can be gone on with where it breaks off: then it is read as events."""
+    ways = gateway.continuation
+    if ways is None:
+        return False
+    model = client.peek(call).model
+    return bool(ways.models) or can_continue(gateway, model, lambda: client.parse_request(call))
 
 
 class AgentExchange(Exchange):

@@ -24,11 +24,12 @@ from millstream.agent.outbox import Outbox, RunSink
 from millstream.agent.stitch import Stitcher
 from millstream.agent.subagent import PARENT, Parent
 from millstream.agent.toolbox import Listing, Toolbox
+from millstream.continuation import Answer, model_call
 from millstream.core.errors import ClientFault, MillstreamError
 from millstream.core.events import Event, Fault
 from millstream.core.messages import Message, Request, ToolResultPart
-from millstream.core.run_events import RunEvent, Status, StepStart, ToolRunEnd
-from millstream.pipeline import Gateway, ModelCall, Record
+from millstream.core.run_events import RunEvent, Status, StepStart, Switched, ToolRunEnd
+from millstream.pipeline import Gateway, Record
 
 MAX_ITERATIONS = 15
 EXHAUSTED = "max_iterations"
@@ -85,7 +86,7 @@ class AgentRun:
         self._steps = 0
         if toolbox and (request.n or 1) > 1:
             raise ClientFault("n: where tools run here, there is one answer", param="n")
-        self._first: ModelCall | None = ModelCall(gateway, request, record)
+        self._first: Answer | None = model_call(gateway, request, record)
         if record.route is not None:  # what was chosen for the first call answers them all
             self._request = msgspec.structs.replace(request, model=record.route.name)
 
@@ -141,7 +142,7 @@ class AgentRun:
         await out.say([StepStart(self._steps)])
         call, self._first = self._first, None
         if call is None or self._toolbox:
-            call = ModelCall(self._gateway, self._next_request(), self.record)
+            call = model_call(self._gateway, self._next_request(), self.record)
         self._stitcher.begin()
         try:
             await call.run(_Stitching(self._stitcher, out))
@@ -193,7 +194,7 @@ class AgentRun:
 
 
 class _Stitching:
-    """The ``EventSink`` of one model call."""
+    """The ``SwitchSink`` of one model call."""
 
     __slots__ = ("_say", "_take")
 
@@ -201,6 +202,6 @@ class _Stitching:
         self._take = stitcher.take
         self._say = out.take
 
-    def take(self, events: Sequence[Event]) -> Awaitable[None] | None:
+    def take(self, events: Sequence[Event | Switched]) -> Awaitable[None] | None:
         said = self._take(events)
         return self._say(said) if said else None

@@ -16,7 +16,8 @@ from millstream.core.assemble import Assembler
 from millstream.core.errors import GatewayBug, UpstreamFault
 from millstream.core.grammar import Grammar, GrammarError
 from millstream.core.messages import Message, Usage
-from millstream.core.run_events import AppEvent, RunEvent, ToolDetected
+from millstream.core.run_events import AppEvent, RunEvent, Switched, ToolDetected
+from millstream.core.totals import total
 
 _APP_EVENTS: tuple[type, ...] = get_args(AppEvent)
 
@@ -48,11 +49,14 @@ class Stitcher:
         self._finish = None
         self._assembler = Assembler()
 
-    def take(self, events: Sequence[ev.Event]) -> list[RunEvent]:
+    def take(self, events: Sequence[ev.Event | Switched]) -> list[RunEvent]:
         """What the reply says to ``events`` of the call under way."""
         said: list[RunEvent] = []
         for event in events:
-            self._take(event, said)
+            if isinstance(event, Switched):
+                said.append(event)
+            else:
+                self._take(event, said)
         return self.checked(said)
 
     def count(self, usage: Usage) -> None:
@@ -149,21 +153,3 @@ class Stitcher:
     def _failed(self, fault: ev.Fault) -> ev.Fault:
         self.fault = msgspec.structs.replace(fault, content_sent=self._blocks > 0)
         return self.fault
-
-
-def total(before: Usage | None, usage: Usage) -> Usage:
-    """Both together; what only one of them counts is that one's."""
-    if before is None:
-        return usage
-    return Usage(
-        before.input_tokens + usage.input_tokens,
-        before.output_tokens + usage.output_tokens,
-        _sum(before.cache_read_tokens, usage.cache_read_tokens),
-        _sum(before.cache_write_tokens, usage.cache_write_tokens),
-        _sum(before.reasoning_tokens, usage.reasoning_tokens),
-        usage.extra,
-    )
-
-
-def _sum(one: int | None, other: int | None) -> int | None:
-    return other if one is None else one + (other or 0)

@@ -27,6 +27,13 @@ class Quirks(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """How one provider departs from its dialect. Each dialect extends this with what its providers need;
     a catalog row sets it by name, and a name that no field has is an error."""
 
+    continues: tuple[str, ...] = ()
+    """Models, as shell patterns, that go on with a last message of the assistant's as the beginning of their answer:
+    one that broke off can be continued there."""
+
+    echoes: bool = False
+    """They say that beginning again before they go on."""
+
 
 @dataclass(frozen=True, slots=True)
 class ClientCall:
@@ -54,6 +61,9 @@ class Target:
     model: str
     quirks: Quirks
     stream: bool = True
+    continues: bool = False
+    """The request's last message is the beginning of the answer, which broke off; whoever wrote the request did not
+    write that."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,8 @@ from millstream.providers.transport import HttpTransport, Waits
 from millstream.server.admission import Admission, Admit
 from millstream.server.agent.app import AgentSurface, agent_of, auto_of
 from millstream.server.agent.sources import ToolSources
+from millstream.server.continuing import continuation_of
+from millstream.server.conversation.app import ConversationSurface
 from millstream.server.count import CountEndpoint
 from millstream.server.deliver import Pulse
 from millstream.server.gemini import GeminiMethods
@@ -125,6 +127,7 @@ def build(
     sources = ToolSources(config, environ, tools)
     agent = agent_of(config, sources.sources, store, time.time, owner)
     gateway = Gateway(
+    continuation = continuation_of(config)
         dialects=dialects,
         routes=routes(config, providers),
         upstreams={name: Upstream(p, _transport(p, config, dialects)) for name, p in providers.items()},
@@ -132,7 +135,8 @@ def build(
         now=time.time,
         new_id=lambda: f"ms_{secrets.token_hex(12)}",
         auto=auto_of(config),
-        make_exchange=agent.exchange if agent.toolbox else None,
+        continuation=continuation,
+        make_exchange=agent.exchange if agent.toolbox or continuation is not None else None,
     )
     sources.serve(gateway, agent)
     deliveries = Deliveries()

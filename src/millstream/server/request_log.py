@@ -28,6 +28,7 @@ def log_request(gateway: Gateway, record: Record, status: int, end: End, began: 
             finish_reason=record.finish_reason,
             tries=max(record.tries, 1),
             dropped=record.dropped,
+            switched=record.switched,
             error=None if error is None else f"{error.kind.value}: {error.message}",
         )
     )

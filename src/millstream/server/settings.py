@@ -25,7 +25,8 @@ def routes(config: Config, providers: Mapping[str, Provider]) -> Routes:
         unknown=config.unknown_model,
         own_models={name: p.own_models for name, p in providers.items()},
     )
-    for setting, name in [("default_model", table.default), *((f"aliases.{a}", a) for a in config.aliases)]:
+    named = [("default_model", table.default), *((f"aliases.{a}", a) for a in config.aliases)]
+    for setting, name in [*named, *(("upstream.continue_with", name) for name in config.upstream.continue_with)]:
         try:
             replace(table, unknown="error").resolve(name)
         except ClientFault as fault:

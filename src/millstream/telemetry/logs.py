@@ -31,6 +31,7 @@ class RequestLine(msgspec.Struct, frozen=True, omit_defaults=True):
     finish_reason: str | None = None
     tries: int = 1
     dropped: tuple[str, ...] = ()
+    switched: tuple[str, ...] = ()
     error: str | None = None
 
 
@@ -104,6 +105,8 @@ class _Human(logging.Formatter):
             told.append(f"{line.input_tokens} in, {line.output_tokens} out")
         if line.tries > 1:
             told.append(f"{line.tries} tries")
+        if line.switched:
+            told.append(f"gone on with by {', '.join(line.switched)}")
         if line.dropped:
             told.append(f"without {', '.join(line.dropped)}")
         if line.error:

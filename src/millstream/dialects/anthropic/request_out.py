@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from millstream.core.errors import ClientFault
-from millstream.core.messages import Request, ResponseFormat, extra_of
+from millstream.core.messages import ReasoningPart, Request, ResponseFormat, extra_of
 from millstream.dialects.anthropic.address import addressed, quirks_of
 from millstream.dialects.anthropic.blocks_out import Block, PartsOut, own_fields
 from millstream.dialects.anthropic.models import is_adaptive
@@ -84,6 +84,8 @@ class _Rendering:
         _refuse_unsayable(self._request)
         request, quirks = self._request, self._quirks
         parts = PartsOut(own=self._own, unsigned_thinking=quirks.unsigned_thinking)
+        if self._target.continues:
+            request = _unthought(request)
         turns = Turns(request, parts, own=self._own, mid_system=self._takes_mid_system())
         tools = ToolsOut(request, quirks)
         max_tokens = request.max_tokens or quirks.default_max_tokens
@@ -129,7 +131,7 @@ class _Rendering:
 
     def _thought(self, turns: Turns, tools: ToolsOut, max_tokens: int) -> Thought:
         reasoning = self._request.reasoning
-        if reasoning is None:
+        if reasoning is None or self._target.continues:  # a beginning of the answer is refused beside thinking
             return Thought()
         if self._quirks.thinking == "none":
             thought = Thought(dropped=reasoning.mode != "disabled" and reasoning.effort != "none")
@@ -204,6 +206,13 @@ class _Rendering:
         """This dialect's own fields without a canonical name, such as ``context_management``."""
         said = {"output_config", "metadata", *fields}
         fields.update({name: value for name, value in own_fields(self._request.extra).items() if name not in said})
+
+
+def _unthought(request: Request) -> Request:
+    """``request`` without the thoughts of its last message."""
+    *messages, last = request.messages
+    parts = tuple(part for part in last.parts if not isinstance(part, ReasoningPart))
+    return msgspec.structs.replace(request, messages=(*messages, msgspec.structs.replace(last, parts=parts)))
 
 
 def _unsayable(request: Request) -> tuple[tuple[str, float | None], ...]:

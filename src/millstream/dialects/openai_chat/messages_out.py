@@ -80,14 +80,15 @@ class MessagesOut:
         else:
             first["content"] = [*first["content"], {"type": "text", "text": text}]
 
-    def mark_prefill(self) -> bool:
-        """Mark a last message of the assistant's as the beginning of its answer. Whether vLLM is to be told."""
+    def mark_prefill(self, *, own: bool) -> bool:
+        """Mark a last message of the assistant's as the beginning of its answer, ``own``: also in the request of a
+        client that could have marked it. Whether there is one."""
         last = self.messages[-1] if self.messages else None
-        if self._own or last is None or last["role"] != "assistant" or "tool_calls" in last:
+        if (self._own and not own) or last is None or last["role"] != "assistant" or "tool_calls" in last:
             return False
         if self._quirks.prefill in ("prefix", "partial"):
             last[self._quirks.prefill] = True
-        return self._quirks.prefill == "continue_final_message"
+        return True
 
     def _add_system(self, request: Request) -> None:
         if not request.system:

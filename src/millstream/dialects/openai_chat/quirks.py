@@ -56,6 +56,9 @@ class OpenAIChatQuirks(Quirks, frozen=True, forbid_unknown_fields=True, kw_only=
     """How a last message of the assistant's is marked as the beginning of its answer: ``prefix`` for Mistral and
     DeepSeek (beta), ``partial`` for Moonshot, two fields of the request for vLLM."""
 
+    prefill_path: str | None = None
+    """Where requests with such a beginning go, if not to ``path``: DeepSeek."""
+
     reasoning: ReasoningStyle | dict[str, ReasoningStyle] = "effort"
     """How the amount of thinking is said: ``effort`` in ``reasoning_effort``; ``openrouter`` in ``reasoning``;
     ``thinking: {type}`` (Moonshot, DeepSeek, Z.ai); ``template`` in ``chat_template_kwargs.enable_thinking`` (vLLM,

@@ -102,14 +102,17 @@ class _Rendering:
         self._format()
         self._body |= self._shared | wire.own_fields(request.extra)
         self._stream()
-        if messages.mark_prefill():
-            self._body |= {"continue_final_message": True, "add_generation_prompt": False}
+        path = quirks.path
+        if messages.mark_prefill(own=self._target.continues):
+            path = quirks.prefill_path or path
+            if quirks.prefill == "continue_final_message":
+                self._body |= {"continue_final_message": True, "add_generation_prompt": False}
         self._leave_out()
         messages.instruct(self._sentences)
         self._body["messages"] = messages.messages
         self._body = {**quirks.added, **self._body}
         body = msgspec.json.encode(self._body)
-        path = path_with(self._quirks.path, self._target.model)
+        path = path_with(path, self._target.model)
         return UpstreamRequest(path, body, dropped=tuple(sorted(self._dropped)), stop=self._stop)
 
     def _sampling(self) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from millstream.continuation import model_call
 from millstream.core.messages import Request
 from millstream.dialects.chat_events import NAME
-from millstream.pipeline import End, Gateway, ModelCall, Record
+from millstream.pipeline import End, Gateway, Record
 from millstream.policy.caller import Owner
 from millstream.server.plain.asking import Ask, request_of
 from millstream.server.request_log import log_request
@@ -38,7 +39,7 @@ class Beginner:
 
 def model_producer(gateway: Gateway, request: Request, record: Record) -> Producer:
     """One call of a model as a run. Raises ``MillstreamError`` for what no upstream need be asked about."""
-    call = ModelCall(gateway, request, record)
+    call = model_call(gateway, request, record)
     began = gateway.now()
 
     async def produce(sink: RunSink) -> None:
