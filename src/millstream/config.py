@@ -321,6 +321,16 @@ def load(path: Path | None, environ: Mapping[str, str], flags: Sequence[str] = (
         if not equals:
             raise ConfigError(f"--set {flag}: write it as NAME=VALUE, for example --set server.port=9000")
         _override(tree, name.strip().split("."), text, f"--set {name}")
+    return _converted(tree, source)
+
+
+def check(tree: Mapping[str, Any], source: str) -> Config:
+    """The settings of a file's content that is about to be written. Raises ``ConfigError`` as ``load`` would."""
+    _check_names(tree, Config, source, ())
+    return _converted(tree, source)
+
+
+def _converted(tree: Mapping[str, Any], source: str) -> Config:
     try:
         return msgspec.convert(tree, Config)
     except msgspec.ValidationError as error:

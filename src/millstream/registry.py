@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from millstream import keystore
 from millstream.config import Config, ConfigError, ProviderConfig, SearchConfig, secret
 from millstream.dialects.base import Dialect
 from millstream.providers import address, catalog
@@ -45,14 +46,20 @@ def dialects() -> dict[str, Dialect]:
 
 
 def providers(config: Config, environ: Mapping[str, str]) -> dict[str, Provider]:
-    """Every provider by name: the catalog with the configuration laid over it. Raises ``ConfigError``."""
+    """Every provider by name: the catalog with the configuration laid over it. Raises ``ConfigError``.
+
+    Keys come from the configuration, else from ``environ``, else from what its owner has stored.
+    """
     known = dialects()
+    stored = keystore.stored(environ)
     shipped = catalog.rows()
     found: dict[str, Provider] = {}
     for name in [*config.providers, *(name for name in shipped if name not in config.providers)]:
         own = config.providers.get(name, ProviderConfig())
         row, missing = placed(_merged(name, shipped.get(name), own, known), own.values, environ, f"providers.{name}")
         key = secret(own.api_key, row.api_key_env, own.api_key_file, environ, f"providers.{name}")
+        if key is None and row.api_key_env is not None:
+            key = stored.get(row.api_key_env)
         configured = name in config.providers or (row.api_key_env is not None and key is not None)
         try:
             found[name] = catalog.provider(name, row, known[row.dialect], key, configured=configured, missing=missing)

@@ -45,9 +45,9 @@ def doctor(
         found += _about_gateway(tree, config, flags, offline=offline)
     broken = any(check.status == "broken" for check in found)
     if as_json:
-        _print_json(found, ok=not broken)
+        print_report(found, ok=not broken)
     else:
-        _show(found)
+        show(found)
     return 1 if broken else 0
 
 
@@ -65,11 +65,12 @@ def _about_gateway(tree: Config, file: Path | None, flags: list[str], *, offline
     found = [*checks.keys(names.providers), checks.port(tree, names.fingerprint), *about_model]
     answers = not needed or embedded.file(tree) is not None
     if not offline and answers and not any(check.status == "broken" for check in found):
-        found.append(_answer(tree, names, file, flags))
+        found.append(answer(tree, names, file, flags))
     return found
 
 
-def _answer(tree: Config, names: Known, file: Path | None, flags: list[str]) -> Check:
+def answer(tree: Config, names: Known, file: Path | None, flags: list[str]) -> Check:
+    """One real call to the default model, through a gateway that runs already or one for this call."""
     from typer.exceptions import TyperException
 
     from millstream.cli import checks, gateway
@@ -82,7 +83,8 @@ def _answer(tree: Config, names: Known, file: Path | None, flags: list[str]) -> 
         return checks.Check("model", model, "broken", error.message)
 
 
-def _print_json(found: list[Check], *, ok: bool) -> None:
+def print_report(found: list[Check], *, ok: bool) -> None:
+    """For programs."""
     import msgspec
 
     from millstream.cli.output import print_json
@@ -90,7 +92,8 @@ def _print_json(found: list[Check], *, ok: bool) -> None:
     print_json({"ok": ok, "checks": msgspec.to_builtins(found)})
 
 
-def _show(found: list[Check]) -> None:
+def show(found: list[Check], works: str = "All that is needed works.") -> None:
+    """For people, under one heading for each section."""
     from itertools import groupby
 
     from rich.text import Text
@@ -104,9 +107,7 @@ def _show(found: list[Check]) -> None:
             _show_check(out, check)
         out.print()
     broken = [check for check in found if check.status == "broken"]
-    verdict = (
-        f"{len(broken)} broken: {', '.join(check.name for check in broken)}" if broken else "All that is needed works."
-    )
+    verdict = f"{len(broken)} broken: {', '.join(check.name for check in broken)}" if broken else works
     out.print(Text(verdict, style="bold red" if broken else "bold green"))
 
 

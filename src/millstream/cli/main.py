@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 from typer.exceptions import TyperException
 
-from millstream.cli import doctor, launch, models, replay, runs, serve, tools
+from millstream.cli import check, doctor, explain, launch, models, provider, replay, runs, serve, set_key, tools
 from millstream.cli.chat import command as chat
 
 EXIT_INTERRUPTED = 130
@@ -21,21 +21,22 @@ _HELP = """Any model, any client, every token as it happens.
 
 \b
 Examples:
-  millstream serve
   millstream chat
+  millstream serve
   millstream models
-  millstream tools
+  millstream check --live
   millstream doctor
+  millstream help set-key
   millstream launch claude -- --print "What is in this folder?"
 
 Settings come from a TOML file, the environment and options, each over the one before. A provider is ready as soon as
-its key is in the environment (GROQ_API_KEY, OPENAI_API_KEY, …); without any, a small model runs inside millstream.
+its key is stored (set-key) or in the environment (GROQ_API_KEY, OPENAI_API_KEY, …); without any, a small model runs
+inside millstream. --install-completion lets your shell complete commands, options and names.
 """
 
 app = typer.Typer(
     help=_HELP,
     rich_markup_mode=None,
-    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 
@@ -57,6 +58,9 @@ def _root(
         typer.echo(context.get_help())
 
 
+app.command(name="provider", epilog=provider.EXAMPLE)(provider.provider)
+app.command(name="set-key", epilog=set_key.EXAMPLE)(set_key.set_key)
+app.command(name="check", epilog=check.EXAMPLE)(check.check)
 app.command(name="serve", epilog=serve.EXAMPLE)(serve.serve)
 app.command(name="chat", epilog=chat.EXAMPLE)(chat.chat)
 app.command(name="models", epilog=models.EXAMPLE)(models.models)
@@ -65,12 +69,14 @@ app.command(name="doctor", epilog=doctor.EXAMPLE)(doctor.doctor)
 app.add_typer(runs.app, name="runs")
 app.add_typer(launch.app, name="launch")
 app.add_typer(tools.app, name="tools")
+app.command(name="help", epilog=explain.EXAMPLE)(explain.explain)
 
 
 def main() -> int:
     """Runs the command line's command and gives its exit status."""
     from millstream.config import ConfigError
 
+    _write_any_text()
     try:
         status = app(prog_name="millstream", standalone_mode=False)
     except TyperException as error:
@@ -86,6 +92,14 @@ def main() -> int:
     finally:
         _leave_quietly()
     return status if isinstance(status, int) else 0
+
+
+def _write_any_text() -> None:
+    """Where the terminal's encoding lacks a character of ours, one that it has is written in its place."""
+    from millstream.cli import lookalikes
+
+    for stream in (sys.stdout, sys.stderr):
+        lookalikes.allow(stream)
 
 
 def _leave_quietly() -> None:

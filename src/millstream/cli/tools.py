@@ -19,6 +19,11 @@ Examples:
   millstream tools --json | jq -r '.tools[].name'
   millstream tools login NAME
 """
+LOGIN_EXAMPLE = """\b
+Examples:
+  millstream tools login github
+  millstream tools --config gateway.toml login github
+"""
 EXIT_MISSING = 1
 _SUMMARY = 100
 
@@ -52,7 +57,7 @@ def tools(
     return EXIT_MISSING if found.missing else 0
 
 
-@app.command()
+@app.command(epilog=LOGIN_EXAMPLE)
 def login(
     context: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="An MCP server of the configuration.")],

@@ -14,6 +14,7 @@ from millstream.dialects.base import Dialect, Quirks
 
 Auth = Literal["bearer", "x-api-key", "x-goog-api-key", "api-key", "google", "none"]
 Kind = Literal["http", "embedded", "replay"]
+Speed = Literal["fastest", "fast", "usual", "varies"]
 
 
 class Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -35,6 +36,8 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     default_model: str | None = None
     small_model: str | None = None
     own_models: tuple[str, ...] = ()
+    key_url: str | None = None
+    speed: Speed | None = None
     values: dict[str, Value] = {}
     headers: dict[str, str] = {}
     quirks: dict[str, Any] = {}
