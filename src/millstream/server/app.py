@@ -126,8 +126,8 @@ def build(
     store = _sessions(config, time.time)
     sources = ToolSources(config, environ, tools)
     agent = agent_of(config, sources.sources, store, time.time, owner)
-    gateway = Gateway(
     continuation = continuation_of(config)
+    gateway = Gateway(
         dialects=dialects,
         routes=routes(config, providers),
         upstreams={name: Upstream(p, _transport(p, config, dialects)) for name, p in providers.items()},
