@@ -36,7 +36,6 @@ from millstream.server.admission import Admission, Admit
 from millstream.server.agent.app import AgentSurface, agent_of, auto_of
 from millstream.server.agent.sources import ToolSources
 from millstream.server.continuing import continuation_of
-from millstream.server.conversation.app import ConversationSurface
 from millstream.server.count import CountEndpoint
 from millstream.server.deliver import Pulse
 from millstream.server.gemini import GeminiMethods
