@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +13,7 @@ from played import DIALECTS, PlayedTransport, limited, played, scenario
 from sdk_readers import READERS
 from tools import Tools, says
 
-from millstream.agent.exchange import TOOLS_HEADER, Agent
+from millstream.agent.exchange import PACE_HEADER, TOOLS_HEADER, Agent
 from millstream.agent.loop import MARK
 from millstream.agent.progress import Style
 from millstream.agent.run import AgentOptions
@@ -278,3 +279,34 @@ def test_a_header_that_says_something_else_is_refused() -> None:
     call = call_in("openai_chat", "openai_chat/m", stream=True, header="server")
     with pytest.raises(ClientFault, match="neither client nor gateway"):
         Agent(Toolbox([weather()])).exchange(gateway, gateway.dialects["openai_chat"], call, Record("r", "x"))
+
+
+@pytest.mark.parametrize("client", DIALECTS)
+def test_a_burst_leaves_word_by_word_where_that_is_asked_for(client: str) -> None:
+    """The client has no tool that runs here; the whole answer comes in one read."""
+    sentence = "Seven small boats go down the river."
+    script = scenario({"text": sentence, "words": 100})
+
+    async def main() -> list[bytes]:
+        gateway, _ = played(script, "openai_chat")
+        call = call_in(client, "openai_chat/m", stream=True, header=None)
+        assert Agent().exchange(gateway, gateway.dialects[client], call, Record("run1", client)) is None
+        call = dataclasses.replace(call, headers={PACE_HEADER: "word"})
+        made = Agent().exchange(gateway, gateway.dialects[client], call, Record("run1", client))
+        assert made is not None
+        screen = Screen()
+        await made.stream(screen)
+        assert screen.ended
+        return screen.pieces
+
+    pieces = limited(main())
+    assert READERS[client](pieces).text == sentence
+    assert sum(any(word.encode() in piece for word in sentence.split()) for piece in pieces) >= len(sentence.split())
+
+
+def test_a_pace_that_does_not_exist_is_named() -> None:
+    gateway, _ = played(LOOP, "openai_chat")
+    call = call_in("anthropic", "openai_chat/m", stream=True, header=None)
+    call = dataclasses.replace(call, headers={PACE_HEADER: "slowly"})
+    with pytest.raises(ClientFault, match="x-millstream-pace: 'slowly' is none of off, word and char"):
+        Agent().exchange(gateway, gateway.dialects["anthropic"], call, Record("run1", "anthropic"))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from millstream.agent.approval import Approvals
 from millstream.agent.kept import Kept
+from millstream.agent.outbox import RunSink
+from millstream.agent.pace import Pace, PacedSink
 from millstream.agent.progress import Phrases, ReplyLane, Style
 from millstream.agent.run import AgentOptions, AgentRun
 from millstream.agent.toolbox import Toolbox
@@ -21,6 +23,9 @@ from millstream.pipeline import Client, Exchange, Gateway, Record
 TOOLS_HEADER = "x-millstream-tools"
 """Who runs tools, for this request: ``client`` or ``gateway``."""
 
+PACE_HEADER = "x-millstream-pace"
+"""How bursts of text leave, for this request: ``off``, ``word`` or ``char``."""
+
 
 @dataclass(frozen=True, slots=True)
 class Agent:
@@ -33,6 +38,7 @@ class Agent:
     by_default: bool = False
     progress: Style = "thinking"
     phrases: Phrases = field(default_factory=Phrases)
+    pace: Pace = "off"
 
     def exchange(self, gateway: Gateway, client: Dialect, call: ClientCall, record: Record) -> Exchange | None:
         """None where the client runs the tools, and nothing else is to be done for it.
@@ -43,9 +49,22 @@ class Agent:
         if wanted not in (None, "client", "gateway"):
             raise ClientFault(f"{TOOLS_HEADER}: {wanted!r} is neither client nor gateway", param=TOOLS_HEADER)
         here = self.by_default if wanted is None else wanted == "gateway"
+        pace = self._pace(call)
         if here and self.toolbox:
-            return AgentExchange(gateway, client, call, record, self)
-        return AgentExchange(gateway, client, call, record, _WITHOUT_TOOLS) if _goes_on(gateway, client, call) else None
+            return AgentExchange(gateway, client, call, record, replace(self, pace=pace))
+        if pace != "off" or _goes_on(gateway, client, call):
+            return AgentExchange(gateway, client, call, record, replace(_WITHOUT_TOOLS, pace=pace))
+        return None
+
+    def _pace(self, call: ClientCall) -> Pace:
+        wanted = call.headers.get(PACE_HEADER)
+        match wanted:
+            case None:
+                return self.pace
+            case "off" | "word" | "char":
+                return wanted
+            case _:
+                raise ClientFault(f"{PACE_HEADER}: {wanted!r} is none of off, word and char", param=PACE_HEADER)
 
 
 _WITHOUT_TOOLS = Agent(progress="off")
@@ -89,7 +108,8 @@ class AgentExchange(Exchange):
             wait = client.write(self.renderer.render(opening))
             if wait is not None:
                 await wait
-        await self._run.run(_ToClient(self, lane, client))
+        sink: RunSink = _ToClient(self, lane, client)
+        await self._run.run(sink if agent.pace == "off" else PacedSink(sink, agent.pace))
         if record.error is not None and not client.started:
             raise record.error
         await client.end()
