@@ -104,8 +104,10 @@ class SessionsConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Where what outlives a request is kept. ``path`` is the SQLite file, beside which ``journal.db`` holds the runs;
     without it, the one of ``state_path``."""
 
-    store: Literal["sqlite", "memory"] = "sqlite"
+    store: Literal["sqlite", "memory", "redis"] = "sqlite"
     path: str | None = None
+    redis_url: str | None = None
+    """Such as ``redis://[user:password@]host:6379/0``, ``rediss://`` with TLS; needed for redis only."""
     max_bytes: Annotated[int, msgspec.Meta(gt=0)] = 512 * 1024 * 1024
     """All that is kept together; beyond it, what was kept longest ago is forgotten."""
     keep_for: Seconds = 30 * 24 * 3600.0
@@ -354,6 +356,7 @@ def fingerprint(config: Config, usable: Iterable[str]) -> str:
         server["oauth"]["client_secret"] = server["oauth"]["client_secret"] is not None
         for secrets in ("env", "headers", "http_headers"):
             server[secrets] = sorted(server[secrets])
+    tree["sessions"]["redis_url"] = tree["sessions"]["redis_url"] is not None
     search = tree["tools"]["workspace"]["search"]
     search["api_key"] = search["api_key"] is not None
     text = msgspec.json.encode([tree, sorted(usable)], order="sorted")

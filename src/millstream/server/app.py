@@ -19,7 +19,7 @@ from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from millstream import registry
-from millstream.config import Config, fingerprint, state_path
+from millstream.config import Config, fingerprint
 from millstream.core.errors import UpstreamFault
 from millstream.dialects.base import ClientCall, Dialect, ErrorWords
 from millstream.dialects.chat_events import ChatErrors
@@ -50,13 +50,9 @@ from millstream.server.responses.app import ResponsesState
 from millstream.server.runs.manager import RunOptions, Runs
 from millstream.server.settings import routes, server_key
 from millstream.server.state import StateEndpoint
+from millstream.server.stores import journal_of, sessions_of
 from millstream.server.wire import plain_call
-from millstream.sessions.base import SessionStore
 from millstream.sessions.journal import Journal
-from millstream.sessions.journal_memory import MemoryJournal
-from millstream.sessions.journal_sqlite import SqliteJournal
-from millstream.sessions.memory import MemoryStore
-from millstream.sessions.sqlite import SqliteStore
 from millstream.telemetry import logs
 from millstream.tools.base import ToolSource
 from millstream.upstream import Upstream
@@ -122,7 +118,7 @@ def build(
     providers = known if worker is None else shared_providers(known)
     dialects = registry.dialects()
     key = server_key(config, environ)
-    store = _sessions(config, time.time)
+    store = sessions_of(config, time.time)
     sources = ToolSources(config, environ, tools)
     agent = agent_of(config, sources.sources, store, time.time, owner)
     continuation = continuation_of(config)
@@ -150,29 +146,13 @@ def build(
     if admit is not None:
         guard = partial(Admission, admit=admit, dialect_of=_dialect_chooser(gateway))
     responses = ResponsesState(config, gateway, deliveries, store, owner, alone=worker is None)
-    runs = _runs(config, gateway, deliveries, journal or _journal(config, gateway.now))
+    runs = _runs(config, gateway, deliveries, journal or journal_of(config, gateway.now))
     plain = PlainSurface(config, gateway, runs, deliveries, owner)
     agents = AgentSurface(config, gateway, agent, sources, runs, deliveries, owner)
     info = Info(gateway, deliveries, fingerprint(config, usable), _dialect_chooser(gateway), worker)
     lifespan = _lifespan(gateway, responses, runs, sources, preload=preload)
     app = _app(config, gateway, deliveries, responses, plain, agents, info, guard, lifespan)
     return Application(app, lifespan, gateway, deliveries, config.server.max_body)
-
-
-def _sessions(config: Config, now: Callable[[], float]) -> SessionStore:
-    sessions = config.sessions
-    if sessions.store == "memory":
-        return MemoryStore(now, sessions.max_bytes)
-    path = Path(sessions.path).expanduser() if sessions.path is not None else state_path()
-    return SqliteStore(path, now, sessions.max_bytes)
-
-
-def _journal(config: Config, now: Callable[[], float]) -> Journal:
-    sessions = config.sessions
-    if sessions.store == "memory":
-        return MemoryJournal(now, sessions.max_bytes)
-    beside = Path(sessions.path).expanduser() if sessions.path is not None else state_path()
-    return SqliteJournal(beside.with_name("journal.db"), now, sessions.max_bytes)
 
 
 def _runs(config: Config, gateway: Gateway, deliveries: Deliveries, journal: Journal) -> Runs:

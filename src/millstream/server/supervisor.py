@@ -66,7 +66,7 @@ def checked(config: Config, environ: Mapping[str, str]) -> Config:
                 "(a provider's key makes its own the default), or leave --workers out"
             )
     if config.sessions.store == "memory":
-        raise ConfigError('sessions.store: "memory" is one process\'s own; with --workers it must be "sqlite"')
+        raise ConfigError('sessions.store: "memory" is one process\'s own; with --workers, use "sqlite" or "redis"')
     return config
 
 

@@ -37,7 +37,8 @@ class Script:
 
 
 def connection(url: str, patience: float = PATIENCE_S) -> AbstractConnection:
-    """Not connected yet. Raises ``ValueError`` for a URL that is none, ``ImportError`` without the extra ``redis``."""
+    """Not connected yet, and waits for answers without end. Raises ``ValueError`` for a URL that is none, and
+    ``ImportError`` without the extra ``redis``."""
     from redis.asyncio import ConnectionPool
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
@@ -46,7 +47,7 @@ def connection(url: str, patience: float = PATIENCE_S) -> AbstractConnection:
     pool = ConnectionPool.from_url(
         url,
         protocol=2,
-        socket_timeout=patience,
+        socket_timeout=None,  # whoever uses it sets the time: its own way may swallow a cancellation (Python 3.11)
         socket_connect_timeout=patience,
         retry=Retry(NoBackoff(), 0),  # done here, where it is known what may be asked twice
         **over_network,
