@@ -37,7 +37,7 @@ def test_each_store_is_one_for_replies_and_for_runs(tmp_path: Path) -> None:
 def test_a_url_that_is_none_is_named(url: str | None) -> None:
     config = Config(sessions=SessionsConfig(store="redis", redis_url=url))
     for make in (sessions_of, journal_of):
-        with pytest.raises(ConfigError, match="sessions.redis_url"):
+        with pytest.raises(ConfigError, match=r"sessions\.redis_url"):
             make(config, time.time)
 
 
