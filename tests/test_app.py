@@ -207,6 +207,18 @@ def test_whoever_the_app_knows_may_call_from_any_host_and_page() -> None:
         assert ask(base, "/v1/messages", message(), **far).status_code == 200
 
 
+def test_what_is_kept_for_one_user_is_not_there_for_another() -> None:
+    with mounted(millstream.App(config=CONFIG, auth=lambda c: c.headers.get("x-user"))) as base:
+        run_id = httpx.post(base + "/api/v1/stream", json={"query": "Hi"}, headers={"x-user": "ada"}).headers[
+            "x-millstream-run"
+        ]
+        paths = [f"/api/v1/stream/{run_id}", f"/api/v1/runs/{run_id}", f"/api/v1/runs/{run_id}/events"]
+        seen = {u: [httpx.get(base + p, headers={"x-user": u}).status_code for p in paths] for u in ("ada", "bob")}
+        listed = {u: httpx.get(base + "/api/v1/runs", headers={"x-user": u}).json()["runs"] for u in ("ada", "bob")}
+    assert seen == {"ada": [200] * 3, "bob": [404] * 3}
+    assert [len(listed["ada"]), len(listed["bob"])] == [1, 0]
+
+
 def test_without_auth_only_this_machine_is_answered() -> None:
     with mounted(millstream.App(config=CONFIG)) as base:
         answer = ask(base, "/v1/messages", message(), host="app.example")

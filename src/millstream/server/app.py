@@ -44,6 +44,7 @@ from millstream.server.guard import Guard
 from millstream.server.identity import owner
 from millstream.server.info import Info
 from millstream.server.model_api import Deliveries, ModelEndpoint
+from millstream.server.openapi import app as openapi
 from millstream.server.page import Page
 from millstream.server.plain.app import PlainSurface
 from millstream.server.responses.app import ResponsesState
@@ -238,6 +239,7 @@ def _app(
         *responses.routes(pulse),
         *plain.routes(pulse),
         *agents.routes(pulse),
+        *openapi.routes(),
         HttpRoute("/health", info.health),
         HttpRoute("/v1/models", info.models),
         HttpRoute("/v1/models/{name:path}", info.model),

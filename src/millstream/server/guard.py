@@ -16,9 +16,9 @@ from millstream.policy.caller import ANYBODY
 from millstream.server.identity import set_caller
 from millstream.server.wire import encode_headers, header_map
 
-_OPEN_PATHS = frozenset({"/", "/health"})
+_OPEN_PATHS = frozenset({"/", "/health", "/docs", "/openapi.json"})
 _OPEN_FOLDER = "/web/"
-"""The page, in which no data are."""
+"""The pages, in which no data are."""
 
 
 class Guard:

@@ -1,0 +1,180 @@
+"""The endpoints for apps, one by one: what each takes and answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from millstream.server.agent.asking import AgentAsk, ApproveAsk, RouteAsk
+from millstream.server.openapi import shapes
+from millstream.server.plain.asking import Ask
+
+Place = Literal["path", "query", "header"]
+SSE = "text/event-stream"
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    name: str
+    place: Place
+    about: str
+    schema: Mapping[str, Any] = field(default_factory=lambda: {"type": "string"})
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """``body`` is the type of a JSON request, ``answer`` of a JSON response, ``events`` of each event of a stream;
+    ``lines`` is the content type of an answer that is neither. ``nothing``: it may also have nothing left to say
+    (204). ``example`` is a body that works anywhere."""
+
+    method: Literal["get", "post", "delete"]
+    path: str
+    tag: str
+    name: str
+    summary: str
+    about: str = ""
+    body: Any = None
+    answer: Any = None
+    events: Any = None
+    lines: str | None = None
+    nothing: bool = False
+    parameters: tuple[Parameter, ...] = ()
+    example: Mapping[str, Any] | None = None
+
+
+TAGS = {
+    "Streaming": "A model's answer as events. It is kept as a run while it is made: whoever loses the connection takes "
+    "it up again. The same events come over a WebSocket at `/ws/stream`.",
+    "Runs": "Answers that are kept, and those under way.",
+    "Agents": "Answers for which tools run here, with everything that happens told as it happens.",
+}
+
+_NUMBER = {"type": "integer", "minimum": 0, "maximum": 999_999_999_999_999}
+_RUN = Parameter("run_id", "path", "The run, as the header `x-millstream-run` of the answer named it.")
+_LAST = Parameter("last-event-id", "header", "The number of the last event that was received.", _NUMBER)
+_AFTER = Parameter("after", "query", "The same, for clients that cannot set headers.", _NUMBER)
+_HELLO = {"query": "Tell me about rivers."}
+
+OPERATIONS: tuple[Operation, ...] = (
+    Operation(
+        "post",
+        "/api/v1/stream",
+        "Streaming",
+        "stream",
+        "Ask, and read the answer as it comes",
+        "The answer's header `x-millstream-run` names the run. Each event has a number (`id:`) to go on after.",
+        body=Ask,
+        events=shapes.StreamEvent,
+        nothing=True,
+        parameters=(_LAST,),
+        example=_HELLO,
+    ),
+    Operation(
+        "get",
+        "/api/v1/stream/{run_id}",
+        "Streaming",
+        "resume",
+        "Go on reading a run",
+        "What follows an event, from the run's journal and then as it comes. 204: nothing is left.",
+        events=shapes.StreamEvent,
+        nothing=True,
+        parameters=(_RUN, _LAST, _AFTER),
+    ),
+    Operation(
+        "get",
+        "/api/v1/runs",
+        "Runs",
+        "list_runs",
+        "List runs",
+        answer=shapes.RunList,
+        parameters=(
+            Parameter("limit", "query", "At most so many; 100.", {"type": "integer", "minimum": 1, "maximum": 1000}),
+        ),
+    ),
+    Operation("get", "/api/v1/runs/{run_id}", "Runs", "show_run", "Show a run", answer=shapes.Run, parameters=(_RUN,)),
+    Operation(
+        "delete",
+        "/api/v1/runs/{run_id}",
+        "Runs",
+        "delete_run",
+        "Forget a run",
+        "One that is under way is stopped.",
+        answer=shapes.Deleted,
+        parameters=(_RUN,),
+    ),
+    Operation(
+        "get",
+        "/api/v1/runs/{run_id}/events",
+        "Runs",
+        "read_run",
+        "Read what is kept of a run",
+        "One JSON object a line, as the journal has it.",
+        lines="application/x-ndjson",
+        parameters=(_RUN, Parameter("after", "query", "The number of the event before.", _NUMBER)),
+    ),
+    Operation(
+        "post",
+        "/api/v1/runs/{run_id}/cancel",
+        "Runs",
+        "cancel_run",
+        "Stop a run",
+        answer=shapes.Cancelled,
+        parameters=(_RUN,),
+    ),
+    Operation(
+        "post",
+        "/api/v1/runs/{run_id}/approve",
+        "Runs",
+        "approve",
+        "Say whether a tool may run",
+        "For tools whose permission is `ask`.",
+        body=ApproveAsk,
+        answer=shapes.Approved,
+        parameters=(_RUN,),
+        example={"approved": True},
+    ),
+    Operation(
+        "post",
+        "/mcp/chat/stream",
+        "Agents",
+        "agent_stream",
+        "Chat with tools that run here, as events",
+        body=AgentAsk,
+        events=shapes.AgentEvent,
+        example={"query": "What is the weather in Ulm?"},
+    ),
+    Operation(
+        "get",
+        "/mcp/chat/stream/{run_id}",
+        "Agents",
+        "agent_resume",
+        "Read a run with tools again, from its beginning",
+        events=shapes.AgentEvent,
+        parameters=(
+            _RUN,
+            Parameter("accumulated", "query", "`false` leaves the whole text so far out.", {"type": "boolean"}),
+        ),
+    ),
+    Operation(
+        "post",
+        "/mcp/chat",
+        "Agents",
+        "agent_chat",
+        "Chat with tools that run here, whole",
+        body=AgentAsk,
+        answer=shapes.AgentReply,
+        example={"query": "What is the weather in Ulm?"},
+    ),
+    Operation("get", "/mcp/tools", "Agents", "list_tools", "List the tools", answer=shapes.ToolList),
+    Operation(
+        "post",
+        "/api/v1/route",
+        "Agents",
+        "choose_model",
+        "Which model would `auto` be?",
+        body=RouteAsk,
+        answer=shapes.RouteChoice,
+        example=_HELLO,
+    ),
+)
