@@ -63,6 +63,7 @@ def serve(
     from millstream.cli import embedded, gateway
     from millstream.cli.known import known
     from millstream.server import run, supervisor
+    from millstream.server.credentials import credentials_required
 
     def load() -> Config:
         return options.load(
@@ -90,7 +91,7 @@ def serve(
             _say(f"{address}\n")
         else:
             taken = int(address.rpartition(":")[2])
-            _greet(gateway.url_of(tree.server.host, taken), names)
+            _greet(gateway.url_of(tree.server.host, taken), names, needs_key=credentials_required(tree, os.environ))
 
     if workers > 1:
         return supervisor.supervise(load, os.environ, workers, ready)
@@ -103,7 +104,7 @@ def _stop_at_eof() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _greet(url: str, names: Known) -> None:
+def _greet(url: str, names: Known, *, needs_key: bool) -> None:
     """The address and three things to try, each ready to be pasted."""
     from rich.text import Text
 
@@ -117,7 +118,7 @@ def _greet(url: str, names: Known) -> None:
         head = (("millstream ", "bold"), __version__, "  ", (url, "bold cyan"), "  default model ", (model, "green"))
         out.print(Text.assemble(*head))
         small = embedded.is_default(names)
-        for title, lines in _things_to_try(url, model, needs_key=names.server_key is not None, small=small):
+        for title, lines in _things_to_try(url, model, needs_key=needs_key, small=small):
             out.print(Text(f"\n{title}", style="dim"))
             out.print("\n".join(f"  {line}" for line in lines), soft_wrap=True)
         out.print(Text("\nCtrl-C stops it.", style="dim"))

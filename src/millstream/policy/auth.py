@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hmac
 import ipaddress
 import re
 from collections.abc import Collection, Mapping
 
 from millstream.core.errors import Kind, PolicyRefusal
-from millstream.policy.caller import Caller, owner_of
+from millstream.policy.caller import NO_LIMITS, Caller, Limits, owner_of
 
 
 def shown_keys(headers: Mapping[str, str]) -> list[str]:
@@ -17,16 +16,6 @@ def shown_keys(headers: Mapping[str, str]) -> list[str]:
     keys = [token.strip()] if scheme.lower() == "bearer" else []
     keys += [headers[name] for name in ("x-api-key", "x-goog-api-key") if name in headers]
     return [key for key in keys if key]
-
-
-def require_key(expected: str, headers: Mapping[str, str]) -> None:
-    """Raises ``PolicyRefusal`` (401) unless one of the credentials shown is ``expected``."""
-    shown = shown_keys(headers)
-    if not shown:
-        message = "this gateway needs a key: send it as `Authorization: Bearer` or `x-api-key`"
-        raise PolicyRefusal(message, Kind.AUTHENTICATION)
-    if not any(hmac.compare_digest(key.encode(), expected.encode()) for key in shown):
-        raise PolicyRefusal("this gateway does not know that key", Kind.AUTHENTICATION)
 
 
 def require_local_host(host: str, allowed: Collection[str]) -> None:
@@ -63,9 +52,9 @@ def require_own_origin(origin: str | None, allowed: Collection[str]) -> None:
     raise PolicyRefusal(message, Kind.PERMISSION)
 
 
-def server_caller(key: str) -> Caller:
+def server_caller(key: str, limits: Limits = NO_LIMITS) -> Caller:
     """Whoever shows the configuration's one key. What is stored under another one is another's."""
-    return Caller(owner=owner_of("server", key), admin=True)
+    return Caller(owner=owner_of("server", key), limits=limits, admin=True)
 
 
 def is_loopback(host: str) -> bool:

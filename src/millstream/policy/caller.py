@@ -26,6 +26,9 @@ class Limits:
         return (self.requests_per_minute, self.tokens_per_minute, self.budget) != (None, None, None)
 
 
+NO_LIMITS = Limits()
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """``name`` is the key's, or empty. ``user`` is whom alone it may act for; None where it speaks for its own users,
@@ -36,7 +39,7 @@ class Caller:
     user: str | None = None
     owner: str = ""
     models: tuple[str, ...] = ("*",)
-    limits: Limits = Limits()
+    limits: Limits = NO_LIMITS
     admin: bool = False
 
     @property
@@ -54,6 +57,7 @@ class Caller:
         return self.models == ("*",) or any(fnmatchcase(name, pattern) for pattern in self.models for name in names)
 
 
+NOBODY = Caller()
 ANYBODY = Caller(admin=True)
 """Where no credentials are asked for, everyone who reaches the gateway is its owner."""
 

@@ -15,10 +15,9 @@ import uvicorn
 
 from millstream.config import Config, ConfigError
 from millstream.core.errors import Kind, PolicyRefusal
-from millstream.policy.auth import is_loopback
 from millstream.server.app import Application, build
 from millstream.server.connection import ClientConnection
-from millstream.server.settings import server_key
+from millstream.server.credentials import credentials_required
 from millstream.server.socket import ClientSocket
 from millstream.telemetry import logs
 
@@ -39,7 +38,7 @@ def serve(config: Config, environ: Mapping[str, str], ready: Callable[[str], Non
     """
     app = build(config, environ, preload=True)
     server = config.server
-    require_key_beyond_loopback(config, environ)
+    credentials_required(config, environ)
     logs.configure(config.log.format, debug=bool(environ.get("MILLSTREAM_DEBUG")))
     listener = listen(server.host, server.port)
     address = address_of(server.host, listener)
@@ -51,16 +50,6 @@ def serve(config: Config, environ: Mapping[str, str], ready: Callable[[str], Non
     with listener:
         runner.run(sockets=[listener])
     return 0 if runner.started else 1
-
-
-def require_key_beyond_loopback(config: Config, environ: Mapping[str, str]) -> None:
-    """Raises ``ConfigError`` for a public address without a key."""
-    host = config.server.host
-    if not is_loopback(host) and server_key(config, environ) is None:
-        raise ConfigError(
-            f"server.host {host} can be reached from other machines, which needs a key: "
-            "set server.api_key_file (or api_key_env), or leave the host at 127.0.0.1"
-        )
 
 
 def make_server(app: Application, drain: float, ready: Callable[[], None], *, grace: float = GRACE_S) -> Server:

@@ -19,8 +19,9 @@ from dataclasses import dataclass, field
 from millstream import registry
 from millstream.config import Config, ConfigError
 from millstream.server import worker
+from millstream.server.credentials import credentials_required
 from millstream.server.process import WorkerProcess
-from millstream.server.run import GRACE_S, address_of, listen, require_key_beyond_loopback
+from millstream.server.run import GRACE_S, address_of, listen
 from millstream.server.settings import routes
 from millstream.telemetry import logs
 
@@ -56,7 +57,7 @@ def supervise(
 
 def checked(config: Config, environ: Mapping[str, str]) -> Config:
     """``config``, if several processes can serve it. Raises ``ConfigError``."""
-    require_key_beyond_loopback(config, environ)
+    credentials_required(config, environ)
     providers = registry.providers(config, environ)
     table = routes(config, providers)
     for setting, name in [("default_model", table.default), *((f"aliases.{alias}", alias) for alias in config.aliases)]:
