@@ -18,11 +18,11 @@ def possible() -> bool:
 
 
 def text(question: str, default: str = "") -> str:
-    """What is typed, or ``default``. Raises ``typer.Abort`` at the end of input (Ctrl-D)."""
+    """What is typed, or ``default``. Raises ``typer.Abort`` at the end of input (Ctrl-D) and at Ctrl-C."""
     shown = f"{question} [{default}]: " if default else f"{question}: "
     try:
         return input(shown).strip() or default
-    except EOFError:
+    except (EOFError, KeyboardInterrupt):
         sys.stdout.write("\n")
         raise typer.Abort from None
     except UnicodeDecodeError:
@@ -30,10 +30,10 @@ def text(question: str, default: str = "") -> str:
 
 
 def secret(question: str) -> str:
-    """What is typed, unseen. Raises ``typer.Abort`` at the end of input."""
+    """What is typed, unseen. Raises ``typer.Abort`` as ``text`` does."""
     try:
         return getpass.getpass(f"{question}: ").strip()
-    except EOFError:
+    except (EOFError, KeyboardInterrupt):
         sys.stdout.write("\n")
         raise typer.Abort from None
     except UnicodeDecodeError:

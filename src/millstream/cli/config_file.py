@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,20 @@ def target(named: Path | None, environ: Mapping[str, str]) -> Path:
     """The file that ``config.load`` would read, whether it is there or not."""
     own = environ.get("MILLSTREAM_CONFIG")
     return (named or (Path(own) if own else config.default_path())).expanduser()
+
+
+def load_if_there(named: Path | None, environ: Mapping[str, str], flags: Sequence[str] = ()) -> config.Config:
+    """The settings in force, also while the file that is named does not exist yet. Raises ``ConfigError``."""
+    return config.load(*source(named, environ), flags)
+
+
+def source(named: Path | None, environ: Mapping[str, str]) -> tuple[Path | None, dict[str, str]]:
+    """``named`` and ``environ`` without the names of a file that does not exist yet."""
+    rest = dict(environ)
+    if target(named, environ).exists():
+        return named, rest
+    rest.pop("MILLSTREAM_CONFIG", None)
+    return None, rest
 
 
 def change(path: Path, changes: Changes) -> bool:

@@ -21,7 +21,7 @@ def write(path: Path, text: str) -> None:
         target = path.resolve()
         _make_folder(target.parent)
         mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else _PRIVATE_FILE
-        _replace(target, text.encode(), mode)
+        _replace(target, text.encode("utf-8", "surrogateescape"), mode)
     except OSError as error:
         raise TyperException(f"cannot write {path}: {error.strerror or error}") from error
 

@@ -12,6 +12,7 @@ from typer.exceptions import TyperException
 
 from millstream.cli import check, doctor, explain, launch, models, provider, replay, runs, serve, set_key, tools
 from millstream.cli.chat import command as chat
+from millstream.cli.setup import command as setup
 
 EXIT_INTERRUPTED = 130
 EXIT_USAGE = 2
@@ -21,6 +22,7 @@ _HELP = """Any model, any client, every token as it happens.
 
 \b
 Examples:
+  millstream setup
   millstream chat
   millstream serve
   millstream models
@@ -58,6 +60,7 @@ def _root(
         typer.echo(context.get_help())
 
 
+app.command(name="setup", epilog=setup.EXAMPLE)(setup.setup)
 app.command(name="provider", epilog=provider.EXAMPLE)(provider.provider)
 app.command(name="set-key", epilog=set_key.EXAMPLE)(set_key.set_key)
 app.command(name="check", epilog=check.EXAMPLE)(check.check)
