@@ -50,6 +50,7 @@ def agent_of(config: Config, sources: Sequence[ToolSource], store: SessionStore,
         by_default=tools.mode == "gateway",
         progress=tools.progress,
         phrases=phrases,
+        pace=config.server.pace,
     )
 
 
