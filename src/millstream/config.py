@@ -193,6 +193,9 @@ class RunsConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes of a run's newest events that are held for its readers; those behind read the journal."""
     durable: bool = False
     """An event is delivered only once the journal has it."""
+    recover: Literal["fail", "continue"] = "fail"
+    """What becomes of a run whose gateway died: it fails, or another that shares its journal goes on with it. Needs
+    ``upstream.on_cut`` to continue, and makes runs durable."""
     heartbeat: Seconds = 15.0
     """Silence after which an app is sent a sign of life."""
     compression: bool = True

@@ -1,5 +1,6 @@
 """A gateway in a process of its own, whose runs are in a file: to be killed. Arguments: that file, the upstream's base
-URL, and for how many seconds its word holds that it works on a run. Writes its address when it is up."""
+URL, for how many seconds its word holds that it works on a run, and ``continue`` where answers are gone on with. Writes
+its address when it is up."""
 
 from __future__ import annotations
 
@@ -7,17 +8,24 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Literal, cast
 
-from millstream.config import Config, ProviderConfig
+from millstream.config import Config, ProviderConfig, RunsConfig, UpstreamConfig
 from millstream.server.runs import watch
 from millstream.sessions.journal_sqlite import SqliteJournal
 from millstream.testing.gateway import GatewayThread
 
 
-def main(path: str, upstream: str, lease: str) -> None:
+def main(path: str, upstream: str, lease: str, mode: Literal["fail", "continue"] = "fail") -> None:
     watch.LEASE_S = float(lease)
     watch.EVERY_S = watch.LEASE_S / 4
-    config = Config(default_model="up/m", providers={"up": ProviderConfig(dialect="openai_chat", base_url=upstream)})
+    provider = ProviderConfig(dialect="openai_chat", base_url=upstream, quirks={"continues": ["*"]})
+    config = Config(
+        default_model="up/m",
+        providers={"up": provider},
+        upstream=UpstreamConfig(on_cut=mode),
+        runs=RunsConfig(recover=mode),
+    )
     with GatewayThread(config, journal=SqliteJournal(Path(path), time.time, 2**26)) as gateway:
         sys.stdout.write(f"{gateway.address[1]}\n")
         sys.stdout.flush()
@@ -25,4 +33,5 @@ def main(path: str, upstream: str, lease: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    path, upstream, lease, *mode = sys.argv[1:]
+    main(path, upstream, lease, cast("Literal['fail', 'continue']", mode[0] if mode else "fail"))

@@ -13,7 +13,7 @@ from millstream.core.errors import Kind, PolicyRefusal
 from millstream.core.messages import Usage
 from millstream.core.run_events import RunEntry, RunEvent
 from millstream.server.model_api import Deliveries
-from millstream.server.runs.manager import RunOptions, Runs
+from millstream.server.runs.manager import Revive, RunOptions, Runs
 from millstream.server.runs.reader import Reader
 from millstream.server.runs.run import Producer, RunSink
 from millstream.sessions.base import StoreError
@@ -102,7 +102,11 @@ class BrittleJournal(MemoryJournal):
 
 @contextlib.asynccontextmanager
 async def runs_on(
-    journal: Journal | None = None, now: Callable[[], float] = time.time, holder: str = "one", **options: Any
+    journal: Journal | None = None,
+    now: Callable[[], float] = time.time,
+    holder: str = "one",
+    revive: Revive | None = None,
+    **options: Any,
 ) -> AsyncIterator[Runs]:
     numbers = iter(range(10**6))
     deliveries = Deliveries()
@@ -113,6 +117,7 @@ async def runs_on(
         lambda: f"x_{holder}{next(numbers)}",
         holder,
         RunOptions(**options),
+        revive,
     )
     async with runs:
         try:

@@ -64,12 +64,22 @@ class Seam:
         self._open: dict[int, ev.TextEnd | ev.ReasoningEnd] = {}
         self._held: dict[int, list[ev.Event]] = {}
         self._ends: list[ev.ChoiceEnd] = []
+        self._ends_said = False
         self._joined: int | None = None
         self._overlap: Overlap | None = None
         self._before: Usage | None = None
         self._text: list[str] = []
         self._thoughts: list[ReasoningPart] = []
         self._thought: list[str] = []
+
+    @classmethod
+    def after(cls, events: Sequence[ev.Event]) -> Seam:
+        """As if ``events`` had been said by it: those of a reply that another seam made."""
+        seam = cls()
+        seam.take(events)
+        seam.continuable = seam.continuable and not seam._held
+        seam._ends_said = bool(seam._ends)
+        return seam
 
     @property
     def text(self) -> str:
@@ -127,7 +137,8 @@ class Seam:
         """The end of an answer that is ``complete`` although its call broke off."""
         said: list[ev.Event] = []
         self._close(said)
-        said += self._ends or [ev.ChoiceEnd(0, "tool_calls")]
+        if not self._ends_said:
+            said += self._ends or [ev.ChoiceEnd(0, "tool_calls")]
         self.ended = True
         return [*said, ev.Finish()]
 

@@ -35,7 +35,7 @@ from millstream.providers.transport import HttpTransport, Waits
 from millstream.server.admission import Admission, Admit
 from millstream.server.agent.app import AgentSurface, agent_of, auto_of
 from millstream.server.agent.sources import ToolSources
-from millstream.server.continuing import continuation_of
+from millstream.server.continuing import continuation_of, recovers
 from millstream.server.count import CountEndpoint
 from millstream.server.deliver import Pulse
 from millstream.server.gemini import GeminiMethods
@@ -47,6 +47,7 @@ from millstream.server.model_api import Deliveries, ModelEndpoint
 from millstream.server.openapi import app as openapi
 from millstream.server.page import Page
 from millstream.server.plain.app import PlainSurface
+from millstream.server.plain.begin import revive
 from millstream.server.responses.app import ResponsesState
 from millstream.server.runs.manager import RunOptions, Runs
 from millstream.server.settings import routes, server_key
@@ -158,8 +159,9 @@ def build(
 
 def _runs(config: Config, gateway: Gateway, deliveries: Deliveries, journal: Journal) -> Runs:
     runs = config.runs
-    options = RunOptions(runs.limit, runs.most, runs.keep_for, runs.held, runs.durable)
-    return Runs(journal, deliveries, gateway.now, gateway.new_id, secrets.token_hex(8), options)
+    options = RunOptions(runs.limit, runs.most, runs.keep_for, runs.held, runs.durable, recovers(config))
+    holder = secrets.token_hex(8)
+    return Runs(journal, deliveries, gateway.now, gateway.new_id, holder, options, partial(revive, gateway))
 
 
 def _transport(provider: Provider, config: Config, dialects: Mapping[str, Dialect]) -> Transport:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from contextlib import closing
 from typing import cast, get_args
 
+import msgspec
+
 from millstream.core.assemble import Assembler, error_of
 from millstream.core.errors import ClientFault, MillstreamError, UpstreamFault
 from millstream.core.events import Event, Fault
@@ -78,7 +80,9 @@ class AttachedTurn(Turn):
         self._record.route = record.route
         about = RunAbout("", self._owner(), self._dialect.name, model)
         try:
-            await self._runs.start(run_id, about, producer, on_disconnect=on_disconnect)
+            await self._runs.start(
+                run_id, about, producer, on_disconnect=on_disconnect, asked=lambda: msgspec.json.encode(request)
+            )
             self._began_run = True
         except RunExists:
             return

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-from millstream.continuation import model_call
+from collections.abc import Sequence
+from typing import cast, get_args
+
+import msgspec
+
+from millstream.continuation import Answer, ContinuedCall, model_call
+from millstream.core.events import Event, Fault, Finish, MessageStart
 from millstream.core.messages import Request
+from millstream.core.run_events import RunEntry
+from millstream.core.seam import Seam
 from millstream.dialects.chat_events import NAME
 from millstream.pipeline import End, Gateway, Record
 from millstream.policy.caller import Owner
@@ -11,6 +19,8 @@ from millstream.server.plain.asking import Ask, request_of
 from millstream.server.request_log import log_request
 from millstream.server.runs.manager import RunExists, Runs
 from millstream.server.runs.run import OnDisconnect, Producer, RunAbout, RunSink
+
+REPLY_EVENTS: tuple[type, ...] = get_args(Event)
 
 
 class Beginner:
@@ -31,7 +41,13 @@ class Beginner:
         model = record.route.name if record.route is not None else request.model
         about = RunAbout("", self.owner(), surface, model, ask.session_id)
         try:
-            await self._runs.start(run_id, about, producer, on_disconnect=ask.on_disconnect or self._on_disconnect)
+            await self._runs.start(
+                run_id,
+                about,
+                producer,
+                on_disconnect=ask.on_disconnect or self._on_disconnect,
+                asked=lambda: msgspec.json.encode(request),
+            )
         except RunExists:
             return False
         return True
@@ -39,7 +55,33 @@ class Beginner:
 
 def model_producer(gateway: Gateway, request: Request, record: Record) -> Producer:
     """One call of a model as a run. Raises ``MillstreamError`` for what no upstream need be asked about."""
-    call = model_call(gateway, request, record)
+    return _producer(gateway, model_call(gateway, request, record), record)
+
+
+def revive(gateway: Gateway, run_id: str, asked: bytes, entries: Sequence[RunEntry]) -> Producer | None:
+    """Goes on with such a run of a process that died, after ``entries``; None where it cannot."""
+    ways = gateway.continuation
+    events = [cast("Event", entry.event) for entry in entries if isinstance(entry.event, REPLY_EVENTS)]
+    if ways is None:
+        return None
+    if events and isinstance(events[-1], Finish | Fault):
+        return _nothing_more
+    try:
+        request = msgspec.json.decode(asked, type=Request)
+    except msgspec.MsgspecError:
+        return None  # another version's
+    record = Record(run_id, NAME, model=request.model, stream=True)
+    if not any(isinstance(event, MessageStart) for event in events):
+        return _producer(gateway, model_call(gateway, request, record), record)
+    seam = Seam.after(events)
+    return _producer(gateway, ContinuedCall(gateway, request, record, ways, seam), record)
+
+
+async def _nothing_more(sink: RunSink) -> None:
+    """The reply was told to its end, and only the run's own is missing."""
+
+
+def _producer(gateway: Gateway, call: Answer, record: Record) -> Producer:
     began = gateway.now()
 
     async def produce(sink: RunSink) -> None:

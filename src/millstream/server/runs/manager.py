@@ -12,7 +12,7 @@ from typing import Self
 import msgspec
 
 from millstream.core.errors import ClientFault, GatewayBug, Kind, PolicyRefusal, UpstreamFault
-from millstream.core.run_events import RunEnd, decode_entry
+from millstream.core.run_events import RunEnd, RunEntry, Status, decode_entry, encode_entry
 from millstream.server.model_api import Deliveries
 from millstream.server.responses.tasks import Tasks
 from millstream.server.runs.reader import Reader
@@ -25,7 +25,13 @@ from millstream.telemetry import logs
 PREFIX = "runs/"
 """Of the keys of runs in the journal; what follows is the run's id."""
 
+ASKED = "asked/"
+"""Of the keys under which the requests of runs are kept that another process may have to go on with."""
+
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}")
+RECOVERED = "recovered"
+"""The ``Status`` of a run that another process goes on with."""
+
 _CATCH_UP_S = 5.0
 """How long a reader who has seen more than the journal has is waited for: the rest may be on its way."""
 
@@ -39,6 +45,12 @@ class RunOptions:
     keep_for: float = 24 * 3600.0
     held: int = 1024 * 1024
     durable: bool = False
+    recover: bool = False
+    """Runs whose process died are gone on with. They are durable: nobody has been told more than is written down."""
+
+
+Revive = Callable[[str, bytes, Sequence[RunEntry]], Producer | None]
+"""From a run's id, its request and its entries so far, what goes on with it; None where nothing can."""
 
 
 class RunExists(Exception):
@@ -57,6 +69,7 @@ class Runs:
         new_id: Callable[[], str],
         holder: str,
         options: RunOptions,
+        revive: Revive | None = None,
     ) -> None:
         self.journal = journal
         self.options = options
@@ -66,7 +79,8 @@ class Runs:
         self._holder = holder
         self._tasks = Tasks()
         self._here: dict[str, Run] = {}
-        self._watch = Watch(journal, holder, now, self._here, PREFIX)
+        self._revive = revive
+        self._watch = Watch(journal, holder, now, self._here, PREFIX, self._take_over)
         self._watching: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -90,9 +104,16 @@ class Runs:
         return f"run_{self._new_id().rpartition('_')[2]}"
 
     async def start(
-        self, run_id: str, about: RunAbout, producer: Producer, *, on_disconnect: OnDisconnect = "detach"
+        self,
+        run_id: str,
+        about: RunAbout,
+        producer: Producer,
+        *,
+        on_disconnect: OnDisconnect = "detach",
+        asked: Callable[[], bytes] | None = None,
     ) -> Run:
-        """Begin a run. Whoever wants to read it opens it next.
+        """Begin a run. Whoever wants to read it opens it next. ``asked`` gives its request, for another process to go
+        on with it where runs are recovered.
 
         Raises ``RunExists``, ``ClientFault`` for an id that cannot be one, ``PolicyRefusal`` (429) where there are too
         many, and ``UpstreamFault`` (503) where it has to be kept but cannot be.
@@ -104,26 +125,65 @@ class Runs:
             raise PolicyRefusal(message, Kind.RATE_LIMIT, retry_after=10)
         if run_id in self._here:
             raise RunExists
-        about = msgspec.structs.replace(about, holder=self._holder)
-        run = Run(
+        run = self._made(run_id, about, on_disconnect)
+        self._here[run_id] = run
+        try:
+            await self._create(run)
+            if asked is not None and self.options.recover and not run.writer.given_up:
+                await self.journal.create(ASKED + run_id, asked(), self.now() + self.options.keep_for)
+        except BaseException:
+            del self._here[run_id]
+            raise
+        self._deliveries.add(run)
+        self._tasks.start(self._to_its_end(run, producer, self.options.limit))
+        return run
+
+    def _made(self, run_id: str, about: RunAbout, on_disconnect: OnDisconnect) -> Run:
+        return Run(
             run_id,
-            about,
+            msgspec.structs.replace(about, holder=self._holder),
             self.journal,
             PREFIX + run_id,
             self.now,
             on_disconnect=on_disconnect,
             held=self.options.held,
-            durable=self.options.durable,
+            durable=self._durable,
         )
-        self._here[run_id] = run
+
+    @property
+    def _durable(self) -> bool:
+        return self.options.durable or self.options.recover
+
+    async def _take_over(self, info: StreamInfo) -> bool:
+        """Go on with a run whose process died, and whose lease is ours by now."""
+        run_id = info.key.removeprefix(PREFIX)
+        if self._revive is None or not self.options.recover or len(self._here) >= self.options.most:
+            return False
         try:
-            await self._create(run)
-        except BaseException:
-            del self._here[run_id]
-            raise
+            asked = (await self.journal.info(ASKED + run_id)).about
+            entries = await self._all(info)
+            producer = self._revive(run_id, asked, entries) if entries else None
+            if producer is None:
+                return False
+            run = self._made(run_id, about_of(info), "detach")
+            entry = encode_entry(info.last + 1, max(entries[-1].at, int(self.now() * 1000)), Status(RECOVERED))
+            await self.journal.append(info.key, [entry.data], expected=info.last, about=msgspec.json.encode(run.about))
+        except JournalError:
+            return False
+        run.go_on_after([*entries, entry])
+        self._here[run_id] = run
         self._deliveries.add(run)
-        self._tasks.start(self._to_its_end(run, producer))
-        return run
+        left = self.options.limit - (self.now() - info.created)
+        self._tasks.start(self._to_its_end(run, producer, max(left, 1.0)))
+        return True
+
+    async def _all(self, info: StreamInfo) -> list[RunEntry]:
+        """Raises ``JournalError`` where the beginning is gone."""
+        entries: list[RunEntry] = []
+        while len(entries) < info.last:
+            batch = await self.journal.read(info.key, len(entries))
+            entries += [decode_entry(batch.first + place, data) for place, data in enumerate(batch.entries)]
+        return entries
 
     async def _create(self, run: Run) -> None:
         expires = self.now() + self.options.keep_for
@@ -132,18 +192,23 @@ class Runs:
                 raise RunExists
             await self._watch.lease(run)
         except StoreError as error:
-            if self.options.durable:
+            if self._durable:
                 message = f"the run cannot be kept: {error}"
                 raise UpstreamFault(message, Kind.OVERLOADED, status=503, code="journal_unreachable") from error
             logs.logger.warning("run %s is not kept: %s", run.id, error)
             run.writer.give_up()
 
-    async def _to_its_end(self, run: Run, producer: Producer) -> None:
+    async def _to_its_end(self, run: Run, producer: Producer, limit: float) -> None:
         try:
-            await run.work(producer, self.options.limit)
+            await run.work(producer, limit)
         finally:
             self._deliveries.discard(run)
             del self._here[run.id]
+        if self.options.recover:
+            try:
+                await self.journal.delete(ASKED + run.id)
+            except StoreError as error:
+                logs.logger.warning("the request of run %s is kept until it expires: %s", run.id, error)
 
     async def open(self, run_id: str, owner: str, after: int = 0) -> Reader | None:
         """A reader of what follows number ``after``, to be closed by whoever has it; None where nothing follows and

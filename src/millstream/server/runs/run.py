@@ -110,6 +110,20 @@ class Run:
         self._usage: TokenUsage | None = None
         self._finish_reason: FinishReason | None = None
 
+    def go_on_after(self, entries: Sequence[RunEntry]) -> None:
+        """Before its work begins: ``entries`` are what another process had written of it. Their numbers are counted
+        on."""
+        self.tail.last = self.tail.unsafe_after = self.writer.kept = self._number = len(entries)
+        self._at = entries[-1].at
+        self._began -= max(0.0, self._now() - entries[0].at / 1000)
+        for entry in entries:
+            if isinstance(entry.event, TextDelta):
+                self._texts += 1
+                if self._first_text is None:
+                    self._first_text = (entry.at - entries[0].at) / 1000
+            else:
+                self._note(entry.event)
+
     @property
     def over(self) -> bool:
         return self.tail.closed

@@ -22,17 +22,28 @@ _CONTROL_FOR_S = 24 * 3600.0
 _RETRY_S = 1.0
 
 
+TakeOver = Callable[[StreamInfo], Awaitable[bool]]
+
+
 class Watch:
-    """``runs`` are those of this process, which is called ``holder``."""
+    """``runs`` are those of this process, which is called ``holder``. ``take_over`` goes on with a run that was left,
+    or says false: then it is sealed."""
 
     def __init__(
-        self, journal: Journal, holder: str, now: Callable[[], float], runs: Mapping[str, Run], prefix: str
+        self,
+        journal: Journal,
+        holder: str,
+        now: Callable[[], float],
+        runs: Mapping[str, Run],
+        prefix: str,
+        take_over: TakeOver,
     ) -> None:
         self._journal = journal
         self._holder = holder
         self._now = now
         self._runs = runs
         self._prefix = prefix
+        self._take_over = take_over
         self._control = _CONTROL + holder
         self._heard = 0
 
@@ -83,6 +94,9 @@ class Watch:
     async def _seal(self, info: StreamInfo) -> None:
         try:
             if not await self._journal.lease(info.key, self._holder, LEASE_S):
+                return
+            if await self._take_over(info):
+                logs.logger.warning("%s was left by a gateway that died, and goes on here", info.key)
                 return
             error = GatewayBug(
                 f"the gateway that worked on this run died; what it said after event {info.last} was not written down",
