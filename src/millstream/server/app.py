@@ -37,6 +37,7 @@ from millstream.server.agent.app import AgentSurface, agent_of, auto_of
 from millstream.server.agent.sources import ToolSources
 from millstream.server.continuing import continuation_of, recovers
 from millstream.server.count import CountEndpoint
+from millstream.server.credentials import Credentials, common_limits
 from millstream.server.deliver import Pulse
 from millstream.server.gemini import GeminiMethods
 from millstream.server.gemini import read_call as read_gemini_call
@@ -50,7 +51,7 @@ from millstream.server.plain.app import PlainSurface
 from millstream.server.plain.begin import revive
 from millstream.server.responses.app import ResponsesState
 from millstream.server.runs.manager import RunOptions, Runs
-from millstream.server.settings import routes, server_key
+from millstream.server.settings import routes
 from millstream.server.state import StateEndpoint
 from millstream.server.stores import journal_of, sessions_of
 from millstream.server.wire import plain_call
@@ -119,7 +120,6 @@ def build(
     known = registry.providers(config, environ)
     providers = known if worker is None else shared_providers(known)
     dialects = registry.dialects()
-    key = server_key(config, environ)
     store = sessions_of(config, time.time)
     sources = ToolSources(config, environ, tools)
     agent = agent_of(config, sources.sources, store, time.time, owner)
@@ -138,15 +138,7 @@ def build(
     sources.serve(gateway, agent)
     deliveries = Deliveries()
     usable = sorted(name for name, provider in known.items() if provider.usable)
-    guard: Callable[[ASGIApp], ASGIApp] = partial(
-        Guard,
-        key=key,
-        allowed_hosts=frozenset(config.server.allowed_hosts),
-        allowed_origins=frozenset(config.server.cors_origins),
-        dialect_of=_dialect_chooser(gateway),
-    )
-    if admit is not None:
-        guard = partial(Admission, admit=admit, dialect_of=_dialect_chooser(gateway))
+    guard = _guard(config, environ, gateway, admit)
     responses = ResponsesState(config, gateway, deliveries, store, owner, alone=worker is None)
     runs = _runs(config, gateway, deliveries, journal or journal_of(config, gateway.now))
     plain = PlainSurface(config, gateway, runs, deliveries, owner)
@@ -189,6 +181,22 @@ def _transport(provider: Provider, config: Config, dialects: Mapping[str, Dialec
     if provider.auth == "google" and provider.key is not None:
         return Authorized(http, GoogleTokens(provider.name, provider.key))
     return http
+
+
+def _guard(
+    config: Config, environ: Mapping[str, str], gateway: Gateway, admit: Admit | None
+) -> Callable[[ASGIApp], ASGIApp]:
+    words = _dialect_chooser(gateway)
+    if admit is not None:
+        return partial(Admission, admit=admit, dialect_of=words, limits=common_limits(config))
+    return partial(
+        Guard,
+        credentials=Credentials(config, environ, gateway.now),
+        allowed_hosts=frozenset(config.server.allowed_hosts),
+        allowed_origins=frozenset(config.server.cors_origins),
+        dialect_of=words,
+        open_paths=("/metrics",) if config.metrics.public else (),
+    )
 
 
 def _dialect_chooser(gateway: Gateway) -> Callable[[str], ErrorWords]:

@@ -1,4 +1,5 @@
-"""What every request passes before any route: the key or, without one, the host name and the page it comes from.
+"""What every request passes before any route: credentials or, where none are needed, the host name and the page that it
+comes from.
 
 An ASGI middleware in the raw.
 """
@@ -9,10 +10,11 @@ from collections.abc import Callable, Collection
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from millstream.core.errors import MillstreamError, PolicyRefusal
+from millstream.core.errors import MillstreamError
 from millstream.dialects.base import ErrorWords
-from millstream.policy.auth import require_key, require_local_host, require_own_origin, server_caller
-from millstream.policy.caller import ANYBODY
+from millstream.policy.auth import require_local_host, require_own_origin, shown_keys
+from millstream.policy.caller import NOBODY, Caller
+from millstream.server.credentials import Credentials
 from millstream.server.identity import set_caller
 from millstream.server.wire import encode_headers, header_map
 
@@ -22,20 +24,21 @@ _OPEN_FOLDER = "/web/"
 
 
 class Guard:
-    """Refuses in the dialect of whoever asked. ``key`` None: no key is asked for; who may call is told by the host name
-    and the origin then."""
+    """Refuses in the dialect of whoever asked, and says who is let in (``identity.py``). Who shows nothing, where
+    nothing need be shown, is judged by the host name and the origin. ``open_paths`` are anyone's."""
 
     def __init__(
         self,
         app: ASGIApp,
-        key: str | None,
+        credentials: Credentials,
         allowed_hosts: Collection[str],
         allowed_origins: Collection[str],
         dialect_of: Callable[[str], ErrorWords],
+        open_paths: Collection[str] = (),
     ) -> None:
         self._app = app
-        self._key = key
-        self._caller = ANYBODY if key is None else server_caller(key)
+        self._credentials = credentials
+        self._open_paths = _OPEN_PATHS.union(open_paths)
         self._allowed_hosts = allowed_hosts
         self._allowed_origins = allowed_origins
         self._dialect_of = dialect_of
@@ -43,22 +46,26 @@ class Guard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in ("http", "websocket"):
             try:
-                self._check(scope)
-            except PolicyRefusal as refusal:
+                caller = self._found(scope)
+                set_caller(scope, caller if caller is not None else await self._verified(scope))
+            except MillstreamError as refusal:
                 await send_error(before_handshake(scope, send), self._dialect_of(scope["path"]), refusal)
                 return
         await self._app(scope, receive, send)
 
-    def _check(self, scope: Scope) -> None:
-        if scope["path"] in _OPEN_PATHS or scope["path"].startswith(_OPEN_FOLDER) or scope.get("method") == "OPTIONS":
-            return
+    def _found(self, scope: Scope) -> Caller | None:
+        path = scope["path"]
+        if path in self._open_paths or path.startswith(_OPEN_FOLDER) or scope.get("method") == "OPTIONS":
+            return NOBODY
+        return self._credentials.find(shown_keys(header_map(scope)))
+
+    async def _verified(self, scope: Scope) -> Caller:
         headers = header_map(scope)
-        if self._key is not None:
-            require_key(self._key, headers)
-        else:
+        caller = await self._credentials.verify(shown_keys(headers))
+        if caller is self._credentials.anybody:
             require_local_host(headers.get("host", ""), self._allowed_hosts)
             require_own_origin(headers.get("origin"), self._allowed_origins)
-        set_caller(scope, self._caller)
+        return caller
 
 
 def before_handshake(scope: Scope, send: Send) -> Send:
