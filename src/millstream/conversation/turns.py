@@ -38,7 +38,10 @@ class Past(msgspec.Struct, frozen=True):
 
 def text_tokens(text: str) -> int:
     """Tokens of a message of ``text``, with what surrounds it."""
-    return tokens.estimate(Request(NAME, "", (Message("user", (TextPart(text),)),)))
+    return tokens.estimate(Request(NAME, "", (Message("user", (TextPart(text),)),))) - _EMPTY
+
+
+_EMPTY = tokens.estimate(Request(NAME, "", ()))
 
 
 def first_kept(turns: Sequence[Turn], budget: int) -> int:

@@ -36,6 +36,7 @@ from millstream.server.admission import Admission, Admit
 from millstream.server.agent.app import AgentSurface, agent_of, auto_of
 from millstream.server.agent.sources import ToolSources
 from millstream.server.continuing import continuation_of, recovers
+from millstream.server.conversation.app import ConversationSurface
 from millstream.server.count import CountEndpoint
 from millstream.server.credentials import Credentials, common_limits
 from millstream.server.deliver import Pulse
@@ -72,11 +73,12 @@ _DIALECT_OF_PATH = {
     "/responses": "openai_responses",
     "/v1beta/": "gemini",
 }
-_PLAIN_PATHS = ("/api/v1/", "/ws/", "/mcp/")
+_PLAIN_PATHS = ("/api/v1/", "/ws/", "/mcp/", "/api/conversation")
 _EXPOSED_HEADERS = (
     "x-millstream-id",
     "x-millstream-model",
     "x-millstream-run",
+    "x-millstream-session",
     "x-millstream-dropped",
     "x-request-id",
     "request-id",
@@ -249,6 +251,7 @@ def _app(
         *responses.routes(pulse),
         *plain.routes(pulse),
         *agents.routes(pulse),
+        *ConversationSurface(config, gateway, plain.runs, deliveries).routes(pulse),
         *openapi.routes(),
         HttpRoute("/health", info.health),
         HttpRoute("/v1/models", info.models),

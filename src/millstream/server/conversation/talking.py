@@ -1,0 +1,137 @@
+"""``/api/conversation-stream`` and ``/api/conversation``: say something, and hear the answer as it comes, or whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import closing
+
+import msgspec
+from starlette.types import Receive, Scope, Send
+
+from millstream.config import ConversationConfig
+from millstream.core.assemble import error_of
+from millstream.core.errors import GatewayBug, Kind, MillstreamError, UpstreamFault
+from millstream.core.run_events import RunEnd
+from millstream.dialects.conversation import ConversationEvents, error_reply
+from millstream.policy.ratelimit import Rates
+from millstream.server.connection import connection_of
+from millstream.server.conversation.asking import read_ask
+from millstream.server.conversation.begin import Beginner, Begun, User
+from millstream.server.deliver import ClientGone, Delivery, Pulse
+from millstream.server.model_api import Deliveries
+from millstream.server.plain.compress import choose
+from millstream.server.runs.following import follow
+from millstream.server.runs.manager import Runs
+from millstream.server.runs.reader import Reader
+from millstream.server.wire import encode_headers, header_map, read_body
+from millstream.sessions.base import StoreError
+from millstream.telemetry import logs
+
+RUN_HEADER = "x-millstream-run"
+SESSION_HEADER = "x-millstream-session"
+
+
+class TalkEndpoint:
+    """``POST``: begin a turn. ``GET`` with a run's id: hear it again, and the rest of it. An ASGI application;
+    ``whole``: it answers once, with all of it."""
+
+    def __init__(
+        self,
+        beginner: Beginner,
+        rates: Rates,
+        user_of: Callable[[Scope], User],
+        runs: Runs,
+        deliveries: Deliveries,
+        pulse: Pulse,
+        caps: ConversationConfig,
+        max_body: int,
+        *,
+        compress: bool,
+        whole: bool,
+    ) -> None:
+        self._beginner = beginner
+        self._rates = rates
+        self._user_of = user_of
+        self._runs = runs
+        self._deliveries = deliveries
+        self._pulse = pulse
+        self._caps = caps
+        self._max_body = max_body
+        self._compress = compress
+        self._whole = whole
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        delivery = Delivery(receive, send, self._pulse, connection_of(scope))
+        headers = header_map(scope)
+        try:
+            await self._serve(scope, receive, delivery, headers)
+        except ClientGone:
+            return
+        except MillstreamError as error:
+            await self._refuse(delivery, headers, error)
+        except StoreError as error:
+            unreachable = UpstreamFault(f"conversations cannot be reached: {error}", status=503, retryable=True)
+            await self._refuse(delivery, headers, unreachable)
+        except Exception as error:
+            logs.logger.error("a conversation failed", exc_info=error)
+            await self._refuse(delivery, headers, GatewayBug("an internal error; the gateway's log has it"))
+
+    async def _serve(self, scope: Scope, receive: Receive, delivery: Delivery, headers: Mapping[str, str]) -> None:
+        """In this order: may they, so often, this; then who, and what about."""
+        user = self._user_of(scope)
+        told: dict[str, str] = {}
+        if scope["method"] == "POST":
+            if self._caps.messages_per_minute:
+                await self._rates.take("messages", user.who, self._caps.messages_per_minute)
+            ask = read_ask(await read_body(scope, receive, self._max_body), self._caps)
+            begun = await self._beginner.begin(user, ask)
+            told[SESSION_HEADER] = begun.session_id
+        else:
+            begun = Begun(scope["path_params"]["run_id"], "")
+        reader = await self._runs.open(begun.run_id, user.owner)
+        if reader is None:
+            raise GatewayBug(f"run {begun.run_id} has no events")
+        told[RUN_HEADER] = begun.run_id
+        with closing(reader):
+            if self._whole:
+                await delivery.attend(lambda: self._answer(reader, delivery, told))
+            else:
+                await self._follow(reader, delivery, headers, told)
+
+    async def _follow(
+        self, reader: Reader, delivery: Delivery, headers: Mapping[str, str], told: Mapping[str, str]
+    ) -> None:
+        encoder = choose(headers) if self._compress else None
+        if not reader.here:
+            self._deliveries.add(delivery)
+        try:
+            await follow(reader, ConversationEvents(), delivery, told, encoder=encoder)
+        finally:
+            self._deliveries.discard(delivery)
+
+    async def _answer(self, reader: Reader, delivery: Delivery, told: Mapping[str, str]) -> None:
+        events = ConversationEvents()
+        end = RunEnd("lost")
+        while entries := await reader.next():
+            events.render(entries)
+            last = entries[-1].event
+            end = last if isinstance(last, RunEnd) else end
+        if events.fault is not None:
+            raise error_of(events.fault)
+        context = events.context
+        body = {
+            "message": "".join(events.text),
+            **events.outcome(end),
+            "intent": context.intent if context is not None else None,
+            "entities": context.entities if context is not None else {},
+        }
+        headers = {"content-type": "application/json", **told}
+        await delivery.respond(200, encode_headers(headers), msgspec.json.encode(body))
+
+    async def _refuse(self, delivery: Delivery, headers: Mapping[str, str], error: MillstreamError) -> None:
+        if delivery.started:
+            await delivery.end()
+            return
+        reads_events = not self._whole and "text/event-stream" in headers.get("accept", "")
+        reply = error_reply(error, as_stream=reads_events and error.kind is Kind.RATE_LIMIT)
+        await delivery.respond(reply.status, encode_headers(reply.headers), reply.body)
