@@ -52,6 +52,9 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Silence after which a keepalive in the client's dialect is sent."""
     send_timeout: Seconds = 300.0
     """A client that takes nothing for this long is taken for gone."""
+    pace: Literal["off", "word", "char"] = "off"
+    """For human eyes: how text that came in a burst leaves, a quarter of a second later at most. A request's header
+    ``x-millstream-pace`` says otherwise."""
     drain: Seconds = 30.0
     """On shutdown, running streams may go on this long before they get a terminal error."""
 

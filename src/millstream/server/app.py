@@ -135,7 +135,7 @@ def build(
         new_id=lambda: f"ms_{secrets.token_hex(12)}",
         auto=auto_of(config),
         continuation=continuation,
-        make_exchange=agent.exchange if agent.toolbox or continuation is not None else None,
+        make_exchange=agent.exchange,
     )
     sources.serve(gateway, agent)
     deliveries = Deliveries()
