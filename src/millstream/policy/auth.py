@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from base64 import urlsafe_b64decode
 from collections.abc import Collection, Mapping
 
 from millstream.core.errors import Kind, PolicyRefusal
@@ -15,7 +16,26 @@ def shown_keys(headers: Mapping[str, str]) -> list[str]:
     scheme, _, token = headers.get("authorization", "").partition(" ")
     keys = [token.strip()] if scheme.lower() == "bearer" else []
     keys += [headers[name] for name in ("x-api-key", "x-goog-api-key") if name in headers]
+    keys += _among_protocols(headers.get("sec-websocket-protocol", ""))
     return [key for key in keys if key]
+
+
+SUBPROTOCOL = "millstream"
+"""What a browser's WebSocket offers beside its key, and what it is answered with."""
+
+_KEY_PROTOCOL = f"{SUBPROTOCOL}.bearer."
+
+
+def _among_protocols(offered: str) -> list[str]:
+    """A page cannot set the headers of its WebSocket, so it names its key, in base64url, as one of the protocols that
+    it offers. An address, the other place that it may choose, is what logs are full of."""
+    if _KEY_PROTOCOL not in offered:
+        return []
+    found = [one.strip().removeprefix(_KEY_PROTOCOL) for one in offered.split(",") if _KEY_PROTOCOL in one]
+    try:
+        return [urlsafe_b64decode(one + "=" * (-len(one) % 4)).decode() for one in found]
+    except ValueError:
+        return []
 
 
 def require_local_host(host: str, allowed: Collection[str]) -> None:

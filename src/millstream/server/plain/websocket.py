@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 from millstream.core.errors import ClientFault, GatewayBug, Kind, MillstreamError, PolicyRefusal, UpstreamFault
 from millstream.core.run_events import RunEntry
 from millstream.dialects.chat_events import ChatEvents, error_object
+from millstream.policy.auth import SUBPROTOCOL
 from millstream.server.deliver import ClientGone, Pulse
 from millstream.server.plain.asking import Cancel, Ping, Resume, Start, read_wish
 from millstream.server.plain.begin import Beginner
@@ -44,13 +45,18 @@ class StreamSocket:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()  # websocket.connect
-        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.accept", "subprotocol": _protocol(scope)})
         connection = _Connection(self, scope, receive, send)
         try:
             await connection.serve()
         except* ClientGone:
             if connection.socket is not None:
                 connection.socket.abort()
+
+
+def _protocol(scope: Scope) -> str | None:
+    """A browser breaks the connection off unless one of the protocols that it offered is chosen."""
+    return SUBPROTOCOL if SUBPROTOCOL in scope.get("subprotocols", ()) else None
 
 
 class _Connection:
