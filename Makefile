@@ -14,7 +14,7 @@ export PYTHON
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint matrix judges bench peers compiled soak lock clean
+.PHONY: help run test check lint matrix docs judges bench peers compiled soak lock clean
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -37,6 +37,9 @@ lint: $(VENV)/.stamp-test
 
 matrix: $(VENV)/.stamp-test $(SDKS) ## What each SDK reads of each recording, as a table (ARGS="--only gemini/")
 	@PYTHONPATH=tests/support $(BIN)/python tests/matrix/report.py $(ARGS)
+
+docs: $(VENV)/.stamp-test ## The documentation as a site, in build/site (ARGS="serve" shows it while it is written)
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs $(or $(ARGS),build --strict --quiet)
 
 judges: $(VENV)/.stamp-run $(JUDGES)/.stamp ## Let independent programs judge the gateway (ARGS="--only faults")
 	@$(BIN)/python -m judges.run $(ARGS)
@@ -73,7 +76,7 @@ $(VENV)/.stamp-run: $(VENV)/.stamp-venv pyproject.toml constraints.txt
 
 $(VENV)/.stamp-test: $(VENV)/.stamp-run
 	@echo "installing what the tests need …"
-	@$(INSTALL) --group test --group check
+	@$(INSTALL) --group test --group check --group docs
 	@touch $@
 
 $(JUDGES)/.stamp: scripts/make-venv judges/requirements.txt judges/package-lock.json

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from millstream.app import App as App
     from millstream.app import asgi as asgi
+    from millstream.app import user as user
     from millstream.tools.functions import Report as Report
     from millstream.tools.functions import ToolError as ToolError
     from millstream.tools.functions import tool as tool
@@ -17,6 +18,7 @@ __version__ = version("millstream")
 _HOMES = {
     "App": "millstream.app",
     "asgi": "millstream.app",
+    "user": "millstream.app",
     "tool": "millstream.tools.functions",
     "Report": "millstream.tools.functions",
     "ToolError": "millstream.tools.functions",

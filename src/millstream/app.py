@@ -27,6 +27,7 @@ from millstream.dialects.chat_events import ChatErrors
 from millstream.server.admission import Admit
 from millstream.server.app import Application, build
 from millstream.server.guard import before_handshake, send_error
+from millstream.server.identity import caller
 from millstream.telemetry import logs
 from millstream.tools.base import ToolSource
 from millstream.tools.functions import Functions, FunctionTool
@@ -106,6 +107,11 @@ def asgi(
 ) -> App:
     """An ``App``, by the name that people look for: ``app.mount("/ai", millstream.asgi())``."""
     return App(tools=tools, config=config, auth=auth, environ=environ)
+
+
+def user() -> str | None:
+    """Whom the present request or tool works for: whom ``App``'s ``auth`` or a token named; None for nobody."""
+    return caller().user
 
 
 def _sources(tools: Sequence[FunctionTool[..., Any] | ToolSource]) -> list[ToolSource]:
