@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 from typer.exceptions import TyperException
 
-from millstream.cli import check, doctor, explain, launch, models, provider, replay, runs, serve, set_key, tools
+from millstream.cli import check, doctor, explain, launch, models, provider, replay, reset, runs, serve, set_key, tools
 from millstream.cli.chat import command as chat
 from millstream.cli.setup import command as setup
 
@@ -68,6 +68,7 @@ app.command(name="serve", epilog=serve.EXAMPLE)(serve.serve)
 app.command(name="chat", epilog=chat.EXAMPLE)(chat.chat)
 app.command(name="models", epilog=models.EXAMPLE)(models.models)
 app.command(name="replay", epilog=replay.EXAMPLE)(replay.replay)
+app.command(name="reset", epilog=reset.EXAMPLE)(reset.reset)
 app.command(name="doctor", epilog=doctor.EXAMPLE)(doctor.doctor)
 app.add_typer(runs.app, name="runs")
 app.add_typer(launch.app, name="launch")
