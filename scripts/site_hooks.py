@@ -1,5 +1,7 @@
 """What mkdocs does beyond its settings: pages that no section names come last, and links to files of the repository
-that are no pages become plain text, if the files are there. A link that leads nowhere fails ``mkdocs build --strict``."""
+that are no pages become plain text, if the files are there. Any other link that leads nowhere is a warning, by which
+``mkdocs build --strict`` fails.
+"""
 
 from __future__ import annotations
 
