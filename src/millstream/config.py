@@ -404,6 +404,15 @@ class MetricsConfig(msgspec.Struct, frozen=True, kw_only=True):
     """One span per request; needs ``pip install 'millstream[otel]'``."""
 
 
+class StreamsConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Streams that apps make and follow at ``/v1/stream/``. Times are in seconds."""
+
+    poll: Seconds = 20.0
+    """A reader who waits for what comes next is told after so long that nothing came."""
+    follow: Seconds = 60.0
+    """A connection of events ends after so long, and its reader comes again."""
+
+
 class LogConfig(msgspec.Struct, frozen=True, kw_only=True):
     format: Literal["auto", "human", "json"] = "auto"
 
@@ -420,6 +429,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     sessions: SessionsConfig = SessionsConfig()
     responses: ResponsesConfig = ResponsesConfig()
     runs: RunsConfig = RunsConfig()
+    streams: StreamsConfig = StreamsConfig()
     conversation: ConversationConfig = ConversationConfig()
     mcp_servers: dict[str, McpServerConfig] = {}
     tools: ToolsConfig = ToolsConfig()

@@ -40,6 +40,7 @@ from millstream.server.conversation.app import ConversationSurface
 from millstream.server.count import CountEndpoint
 from millstream.server.credentials import Credentials, common_limits
 from millstream.server.deliver import Pulse
+from millstream.server.durable import app as durable
 from millstream.server.gemini import GeminiMethods
 from millstream.server.gemini import read_call as read_gemini_call
 from millstream.server.guard import Guard
@@ -82,6 +83,7 @@ _EXPOSED_HEADERS = (
     "x-millstream-dropped",
     "x-request-id",
     "request-id",
+    *durable.EXPOSED_HEADERS,
 )
 
 
@@ -252,6 +254,7 @@ def _app(
         *plain.routes(pulse),
         *agents.routes(pulse),
         *ConversationSurface(config, gateway, plain.runs, deliveries).routes(pulse),
+        *durable.routes(config, plain.runs, deliveries, owner, pulse),
         *openapi.routes(),
         HttpRoute("/health", info.health),
         HttpRoute("/v1/models", info.models),
@@ -268,7 +271,7 @@ def _app(
         CORSMiddleware,
         allow_origins=config.server.cors_origins,
         allow_origin_regex=LOCAL_ORIGIN,
-        allow_methods=["GET", "POST", "DELETE", "OPTIONS"],
+        allow_methods=["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"],
         allow_headers=["*"],
         expose_headers=_EXPOSED_HEADERS,
     )
