@@ -97,6 +97,7 @@ async function look() {
     if (reached !== true) {
       if (reached === false) announce("The gateway can be reached again");
       reached = true;
+      parts.playground.online();
       await parts.playground.load(state);
       parts[shown].show();
     }

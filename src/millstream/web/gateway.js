@@ -70,7 +70,7 @@ export class Gateway {
     });
     const total = (end) => buckets.reduce((sum, one) => sum + one[end], 0);
     const said = ENDS.map((end) => `${total(end)} ${end}`).join(", ");
-    return chart(`Requests, each ${seconds} s`, bars, most, `Requests of the last ${(buckets.length * seconds) / 60} minutes: ${said}`, legend());
+    return chart(`Requests, each ${seconds} s`, bars, most, `Requests of the last ${(buckets.length * seconds) / 60} minutes: ${said}`, since(buckets.length * seconds), legend());
   }
 
   #streams() {
@@ -83,7 +83,7 @@ export class Gateway {
       svg("path", { class: "area", d: `M${first} ${HIGH}L${points.join("L")}L${WIDE} ${HIGH}z` }),
       svg("path", { class: "line", d: `M${points.join("L")}` }),
     ];
-    return chart("Open streams", shapes, most, `Open streams while this page looked: now ${this.open.at(-1)}, at most ${Math.max(...this.open)}`);
+    return chart("Open streams", shapes, most, `Open streams while this page looked: now ${this.open.at(-1)}, at most ${Math.max(...this.open)}`, since(KEPT * 2));
   }
 
   #tokens({ recent }) {
@@ -91,7 +91,7 @@ export class Gateway {
     const most = roundUp(Math.max(1, ...rates));
     const step = WIDE / rates.length;
     const bars = rates.map((rate, n) => (rate ? svg("rect", { class: "tokens", x: n * step + 0.5, y: HIGH - (rate / most) * HIGH, width: step - 1, height: (rate / most) * HIGH }) : null));
-    return chart("Tokens/s of finished requests", bars, most, `Tokens per second, at most ${Math.round(Math.max(...rates))}`);
+    return chart("Tokens/s of finished requests", bars, most, `Tokens per second, at most ${Math.round(Math.max(...rates))}`, since(rates.length * recent.bucket_s));
   }
 
   #models({ models }) {
@@ -113,7 +113,8 @@ export class Gateway {
   }
 
   #providers({ providers }) {
-    const used = providers.filter((one) => one.state !== "unusable");
+    const asked = (one) => (one.requests.finished + one.requests.failed + one.requests.cancelled ? 0 : 1);
+    const used = providers.filter((one) => one.state !== "unusable").sort((a, b) => asked(a) - asked(b));
     const rows = used.map((one) =>
       make(
         "tr", {},
@@ -139,13 +140,17 @@ function worker({ worker: number }) {
   return `Figures of the process that answered, since it began; first-token times of each model's last 500 requests.${among}`;
 }
 
-function chart(name, shapes, most, said, more = null) {
+function chart(name, shapes, most, said, span, more = null) {
   const image = svg("svg", { viewBox: `0 -4 ${WIDE} ${HIGH + 6}`, class: "chart", role: "img", "aria-label": said, preserveAspectRatio: "none" });
   image.append(
     ...[0, 0.5, 1].map((part) => svg("line", { class: "grid", x1: 0, x2: WIDE, y1: HIGH * part, y2: HIGH * part })),
     ...shapes.filter(Boolean),
   );
-  return make("section", { class: "panel" }, make("div", { class: "head" }, make("h2", {}, name), make("span", { class: "most" }, `most ${count(most)}`)), image, more);
+  return make("section", { class: "panel" }, make("div", { class: "head" }, make("h2", {}, name), make("span", { class: "most" }, `most ${count(most)}`)), image, make("p", { class: "ends", "aria-hidden": "true" }, make("span", {}, span), make("span", {}, "now")), more);
+}
+
+function since(seconds) {
+  return `${Math.round(seconds / 60)} min ago`;
 }
 
 function legend() {
@@ -153,9 +158,9 @@ function legend() {
 }
 
 function range({ p50, p95, p99 }, most) {
-  const x = (value) => 2 + (value / most) * 156;
+  const x = (value) => 6 + (value / most) * 108;
   return svg(
-    "svg", { viewBox: "0 0 160 16", class: "range", "aria-hidden": "true" },
+    "svg", { viewBox: "0 0 120 16", class: "range", "aria-hidden": "true" },
     svg("line", { class: "whisker", x1: x(p50), x2: x(p99), y1: 8, y2: 8 }),
     svg("rect", { class: "box", x: x(p50), y: 3, width: Math.max(1, x(p95) - x(p50)), height: 10, rx: 2 }),
     svg("circle", { class: "median", cx: x(p50), cy: 8, r: 4 }),

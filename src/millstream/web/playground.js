@@ -136,6 +136,7 @@ export class Playground {
     form.messages = [...this.turns, form.messages.at(-1)];
     this.asked = form.messages.at(-1).content;
     view.reset();
+    this.#changed();
     this.began = performance.now();
     const session = new Session(this.surface, form, (event) => session === this.session && this.#take(event));
     this.session = session;
@@ -218,6 +219,7 @@ export class Playground {
     this.turns.push({ role: "user", content: this.asked }, { role: "assistant", content: said });
     const turn = (who, words) => make("div", { class: `turn ${who}` }, make("span", { class: "who" }, who), make("p", { dir: "auto" }, clean(words)));
     byId("history").append(turn("you", this.asked), turn("model", said.length > 20_000 ? `${said.slice(0, 20_000)}\u2026` : said));
+    byId("history").hidden = false;
     byId("history").scrollTop = byId("history").scrollHeight;
   }
 
@@ -229,6 +231,7 @@ export class Playground {
     this.conversation = null;
     this.streamId = `page-${crypto.getRandomValues(new Uint32Array(2)).join("")}`;
     byId("history").replaceChildren();
+    byId("history").hidden = true;
     this.view.reset();
     this.view.say("Ask something, and watch it come.");
     this.#enable();

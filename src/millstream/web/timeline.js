@@ -3,7 +3,7 @@
 import { label } from "./clean.js";
 import { eachFrame, milliseconds, roundUp, svg } from "./dom.js";
 
-const LEFT = 74;
+const LEFT = 84;
 const RIGHT = 14;
 const CONNECTION_Y = 26;
 const TOKENS_TOP = 46;
@@ -132,7 +132,7 @@ export class Timeline {
   #tokens(span, x, width) {
     const columns = Math.max(1, Math.floor((width - LEFT - RIGHT) / COLUMN));
     const counts = new Map();
-    let most = 1;
+    let most = 4;
     for (const { t, kind } of this.pieces) {
       const column = Math.min(columns - 1, Math.floor((t / span) * columns));
       const found = counts.get(column) ?? { text: 0, reasoning: 0 };
@@ -141,7 +141,7 @@ export class Timeline {
       counts.set(column, found);
     }
     const bottom = TOKENS_TOP + TOKENS_HEIGHT;
-    const high = (n) => (n ? Math.max(3, (TOKENS_HEIGHT - 4) * (n / most)) : 0);
+    const high = (n) => (n ? Math.max(3, (TOKENS_HEIGHT - 4) * Math.sqrt(n / most)) : 0);
     const paths = { text: "", reasoning: "" };
     for (const [column, found] of counts) {
       const left = (LEFT + column * COLUMN).toFixed(1);
