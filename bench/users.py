@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import random
 import subprocess
 import sys
@@ -59,13 +60,15 @@ class Seen:
     lost: int = 0
     errors: Counter[str] = field(default_factory=Counter)
     memory: list[float] = field(default_factory=list)
+    cpu: float = 0.0
+    """Seconds of the gateway's."""
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--users", type=int, default=200)
     parser.add_argument("--minutes", type=float, default=5.0)
-    parser.add_argument("--pause", type=float, default=2.0, help="seconds between a user's messages, on average")
+    parser.add_argument("--pause", type=float, default=10.0, help="seconds between a user's messages, on average")
     parser.add_argument("--redis", help="keep conversations there, instead of in SQLite")
     parser.add_argument("--no-intent", action="store_true")
     args = parser.parse_args()
@@ -105,12 +108,18 @@ async def _watch(pid: int, seen: Seen, seconds: float) -> None:
     for _ in range(_SAMPLES):
         await asyncio.sleep(seconds / _SAMPLES)
         seen.memory.append(_memory(pid))
+    seen.cpu = sum(map(int, _stat(pid))) / os.sysconf("SC_CLK_TCK")
 
 
 def _memory(pid: int) -> float:
     """Resident, in MB."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS:"))) / 1024
+
+
+def _stat(pid: int) -> list[str]:
+    """Time in user and in kernel mode, in ticks."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
 
 
 async def _user(port: int, name: str, end: float, pause: float, seen: Seen) -> None:
@@ -240,6 +249,8 @@ def _report(seen: Seen, args: argparse.Namespace) -> int:
     print(f"lost {seen.lost}, errors {seen.errors.total()} {dict(seen.errors) if seen.errors else ''}")
     for name, values in (("first chunk", seen.first), ("every chunk", seen.every), ("status", seen.status)):
         print(f"{name}: p50 {_at(values, 0.5):.2f} ms, p99 {_at(values, 0.99):.2f} ms, most {_at(values, 1):.2f} ms")
+    share, each = seen.cpu / args.minutes / 60, seen.cpu * 1000 / max(seen.answers, 1)
+    print(f"CPU of the gateway: {share:.0%} of a core, {each:.1f} ms an answer")
     print(f"memory MB: {' '.join(f'{megabytes:.0f}' for megabytes in seen.memory)}")
     return 1 if seen.lost or seen.errors or not seen.answers else 0
 

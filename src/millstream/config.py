@@ -237,7 +237,7 @@ class ConversationConfig(msgspec.Struct, frozen=True, kw_only=True):
     max_sessions: Annotated[int, msgspec.Meta(gt=0)] = 200
     """Of one user; beyond it the oldest is forgotten."""
     messages_per_minute: Annotated[int, msgspec.Meta(ge=0)] = 0
-    """Of one user; 0: no limit. Counted together where sessions are shared in Redis."""
+    """Of one user; 0: no limit. Counted where ``limits.redis_url`` says."""
     on_disconnect: Literal["cancel", "drain", "detach"] = "cancel"
     """What becomes of an answer when its last reader has left."""
 

@@ -9,7 +9,15 @@ from typing import Any
 
 from raw_client import RawClient
 
-from millstream.config import Config, ConversationConfig, ProviderConfig, RunsConfig, ServerConfig, UpstreamConfig
+from millstream.config import (
+    AuthConfig,
+    Config,
+    ConversationConfig,
+    ProviderConfig,
+    RunsConfig,
+    ServerConfig,
+    UpstreamConfig,
+)
 from millstream.providers.replay.scenario import Scenario
 from millstream.testing.gateway import GatewayThread
 from millstream.testing.upstream import ReplayServer, replay_server
@@ -64,6 +72,7 @@ async def talk(
     providers: dict[str, ProviderConfig] | None = None,
     server: ServerConfig | None = None,
     runs: RunsConfig | None = None,
+    auth: AuthConfig | None = None,
     **settings: Any,
 ) -> AsyncIterator[Talk]:
     """``settings`` are those of ``[conversation]``."""
@@ -74,6 +83,7 @@ async def talk(
             default_model="up/m",
             server=server or ServerConfig(),
             runs=runs or RunsConfig(),
+            auth=auth or AuthConfig(),
             upstream=UpstreamConfig(backoff=0.001),
             conversation=ConversationConfig(**settings),
         )

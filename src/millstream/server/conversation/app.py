@@ -42,8 +42,7 @@ class ConversationSurface:
         pulse = replace(pulse, heartbeat=config.runs.heartbeat)
         history = History(self._runs.journal, now, config.sessions.keep_for, own.max_sessions)
         beginner = Beginner(self._gateway, self._runs, history, own)
-        redis_url = config.sessions.redis_url if config.sessions.store == "redis" else None
-        rates = Rates(now, redis_url)
+        rates = Rates(now, config.limits.redis_url)
 
         def talk(*, whole: bool) -> TalkEndpoint:
             return TalkEndpoint(
