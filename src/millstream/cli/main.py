@@ -12,6 +12,7 @@ from typer.exceptions import TyperException
 
 from millstream.cli import check, doctor, explain, launch, models, provider, replay, reset, runs, serve, set_key, tools
 from millstream.cli.chat import command as chat
+from millstream.cli.importing import command as importing
 from millstream.cli.setup import command as setup
 
 EXIT_INTERRUPTED = 130
@@ -68,6 +69,7 @@ app.command(name="serve", epilog=serve.EXAMPLE)(serve.serve)
 app.command(name="chat", epilog=chat.EXAMPLE)(chat.chat)
 app.command(name="models", epilog=models.EXAMPLE)(models.models)
 app.command(name="replay", epilog=replay.EXAMPLE)(replay.replay)
+app.command(name="import", epilog=importing.EXAMPLE)(importing.import_)
 app.command(name="reset", epilog=reset.EXAMPLE)(reset.reset)
 app.command(name="doctor", epilog=doctor.EXAMPLE)(doctor.doctor)
 app.add_typer(runs.app, name="runs")
