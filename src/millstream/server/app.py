@@ -14,8 +14,8 @@ from pathlib import Path
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.routing import Route as HttpRoute
-from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from millstream import registry
@@ -41,6 +41,8 @@ from millstream.server.count import CountEndpoint
 from millstream.server.credentials import Credentials, common_limits
 from millstream.server.deliver import Pulse
 from millstream.server.durable import app as durable
+from millstream.server.front.app import EXPOSED_HEADERS as FRONT_HEADERS
+from millstream.server.front.app import front_routes
 from millstream.server.gemini import GeminiMethods
 from millstream.server.gemini import read_call as read_gemini_call
 from millstream.server.guard import Guard
@@ -74,7 +76,7 @@ _DIALECT_OF_PATH = {
     "/responses": "openai_responses",
     "/v1beta/": "gemini",
 }
-_PLAIN_PATHS = ("/api/v1/", "/ws/", "/mcp/", "/api/conversation")
+_PLAIN_PATHS = ("/api/v1/", "/ws/", "/mcp/", "/api/conversation", "/api/chat", "/agui")
 _EXPOSED_HEADERS = (
     "x-millstream-id",
     "x-millstream-model",
@@ -83,6 +85,7 @@ _EXPOSED_HEADERS = (
     "x-millstream-dropped",
     "x-request-id",
     "request-id",
+    *FRONT_HEADERS,
     *durable.EXPOSED_HEADERS,
 )
 
@@ -147,9 +150,10 @@ def build(
     runs = _runs(config, gateway, deliveries, journal or journal_of(config, gateway.now))
     plain = PlainSurface(config, gateway, runs, deliveries, owner)
     agents = AgentSurface(config, gateway, agent, sources, runs, deliveries, owner)
+    fronts = partial(front_routes, config, gateway, agent, runs, deliveries, owner)
     info = Info(gateway, deliveries, fingerprint(config, usable), _dialect_chooser(gateway), worker)
     lifespan = _lifespan(gateway, responses, runs, sources, preload=preload)
-    app = _app(config, gateway, deliveries, responses, plain, agents, info, guard, lifespan)
+    app = _app(config, gateway, deliveries, responses, plain, agents, fronts, info, guard, lifespan)
     return Application(app, lifespan, gateway, deliveries, config.server.max_body)
 
 
@@ -218,6 +222,7 @@ def _app(
     responses: ResponsesState,
     plain: PlainSurface,
     agents: AgentSurface,
+    fronts: Callable[[Pulse], Sequence[BaseRoute]],
     info: Info,
     guard: Callable[[ASGIApp], ASGIApp],
     lifespan: Lifespan,
@@ -253,6 +258,7 @@ def _app(
         *responses.routes(pulse),
         *plain.routes(pulse),
         *agents.routes(pulse),
+        *fronts(pulse),
         *ConversationSurface(config, gateway, plain.runs, deliveries).routes(pulse),
         *durable.routes(config, plain.runs, deliveries, owner, pulse),
         *openapi.routes(),

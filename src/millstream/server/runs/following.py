@@ -9,9 +9,16 @@ from millstream.core.errors import MillstreamError, UpstreamFault
 from millstream.core.run_events import RunEntry
 from millstream.server.deliver import Delivery
 from millstream.server.model_api import STREAM_HEADERS
-from millstream.server.runs.reader import Reader
 from millstream.server.wire import encode_headers
 from millstream.sessions.base import StoreError
+
+
+class Entries(Protocol):
+    """What a reader is told of a run: ``runs/reader.Reader``, or a part of what that has."""
+
+    async def next(self) -> Sequence[RunEntry]:
+        """Nothing at the end. Raises as a ``Reader`` does."""
+        ...
 
 
 class RunRenderer(Protocol):
@@ -51,7 +58,7 @@ class Plain:
 
 
 async def follow(
-    reader: Reader,
+    reader: Entries,
     renderer: RunRenderer,
     delivery: Delivery,
     headers: Mapping[str, str],
@@ -71,7 +78,9 @@ async def follow(
     await delivery.attend(lambda: _pass_on(reader, renderer, delivery, coding, preamble))
 
 
-async def _pass_on(reader: Reader, renderer: RunRenderer, delivery: Delivery, coding: Encoder, preamble: bytes) -> None:
+async def _pass_on(
+    reader: Entries, renderer: RunRenderer, delivery: Delivery, coding: Encoder, preamble: bytes
+) -> None:
     await delivery.start()
     out = coding.encode(preamble) if preamble else b""
     failed = False
