@@ -141,7 +141,7 @@ class History:
 
     async def add(self, who: str, loaded: Loaded, *entries: Entry, alone: bool = False) -> Loaded:
         """``alone``: only if nothing was added since ``loaded``. Raises ``NoSuchSession``, ``SequenceConflict``."""
-        messages = loaded.about.messages + sum(isinstance(e, Asked | Answered) and bool(e.text) for e in entries)
+        messages = loaded.about.messages + _count(loaded, entries)
         about = msgspec.structs.replace(loaded.about, updated=self._moment(), messages=messages)
         key = _key(who, loaded.id)
         try:
@@ -171,6 +171,13 @@ class History:
 
     def _moment(self) -> int:
         return int(self._now() * 1000)
+
+
+def _count(loaded: Loaded, entries: Sequence[Entry]) -> int:
+    """Of messages. The rest of an answer is none of its own."""
+    asked = loaded.pending
+    said = [entry for entry in entries if isinstance(entry, Asked | Answered) and entry.text]
+    return sum(not (isinstance(entry, Answered) and asked is not None and asked.goes_on) for entry in said)
 
 
 def whose(owner: str, user_id: str) -> str:

@@ -33,6 +33,8 @@ _SAME_EITHER_WAY = frozenset(
 )
 """What a provider refuses as a stream for such a reason, it refuses as a whole reply too."""
 
+_SILENT = "silent"
+
 
 class Call(Protocol):
     """One try."""
@@ -86,15 +88,17 @@ class Answer:
             return False
         elif type(event) in CONTENT_EVENTS and not self.content:
             self.content = True
-            if self._waiting is not None:
-                self._waiting.reschedule(None)
+            self._wait_until(None)
         return True
 
     def _break_off(self) -> None:
         message = f"the answer has more than {self._most} pieces (conversation.max_chunks)"
         self._overflow = PolicyRefusal(message, Kind.TOO_LARGE, code="chunk_limit")
-        if self._waiting is not None:
-            self._waiting.reschedule(asyncio.get_running_loop().time())
+        self._wait_until(asyncio.get_running_loop().time())
+
+    def _wait_until(self, when: float | None) -> None:
+        if self._waiting is not None and not self._waiting.expired():
+            self._waiting.reschedule(when)
 
     async def attempt(self, call: Call, patience: float | None) -> MillstreamError | None:
         """The error that ``call`` ended with, if any. It may say nothing for ``patience`` seconds."""
@@ -105,7 +109,8 @@ class Answer:
         except TimeoutError:
             if self._overflow is not None:
                 return self._overflow
-            return UpstreamFault(f"the model said nothing for {patience} s (conversation.patience)", Kind.TIMEOUT)
+            message = f"the model said nothing for {patience} s (conversation.patience)"
+            return UpstreamFault(message, Kind.TIMEOUT, code=_SILENT)
         except MillstreamError as error:
             return error
         finally:
@@ -175,4 +180,4 @@ class Attempts:
 
 def _may_help(error: MillstreamError) -> bool:
     """Another way to ask the same model."""
-    return isinstance(error, UpstreamFault) and error.kind not in _SAME_EITHER_WAY
+    return isinstance(error, UpstreamFault) and error.kind not in _SAME_EITHER_WAY and error.code != _SILENT

@@ -27,15 +27,17 @@ async def ask_aside(gateway: Gateway, request: Request, about: str, seconds: flo
     try:
         async with asyncio.timeout(seconds):
             await ModelCall(gateway, request, record).run(words)
-        if words.fault is not None:
-            raise error_of(words.fault)
+        text = words.text()
         end = "finished"
-        return "".join(words.pieces)
+        return text
     except TimeoutError:
         logs.logger.info("%s took longer than %g s and is left out", about, seconds)
     except MillstreamError as error:
         end = "failed"
         record.error = error
+    except Exception as error:  # whatever it is, the answer is not to suffer from it
+        end = "failed"
+        logs.logger.error("%s failed", about, exc_info=error)
     finally:
         log_request(gateway, record, 200, end, began)
     return ""
@@ -45,15 +47,21 @@ class _Words:
     """An ``EventSink`` that keeps the text."""
 
     def __init__(self) -> None:
-        self.pieces: list[str] = []
-        self.fault: Fault | None = None
+        self._pieces: list[str] = []
+        self._fault: Fault | None = None
         self._size = 0
+
+    def text(self) -> str:
+        """Raises the ``MillstreamError`` that it ended with, if any."""
+        if self._fault is not None:
+            raise error_of(self._fault)
+        return "".join(self._pieces)
 
     def take(self, events: Sequence[Event]) -> Awaitable[None] | None:
         for event in events:
             if isinstance(event, TextDelta) and self._size < _MOST:
                 self._size += len(event.text)
-                self.pieces.append(event.text)
+                self._pieces.append(event.text)
             elif isinstance(event, Fault):
-                self.fault = event
+                self._fault = event
         return None
