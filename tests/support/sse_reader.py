@@ -6,6 +6,7 @@ https://html.spec.whatwg.org/multipage/server-sent-events.html
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from raw_client import RawClient
@@ -50,13 +51,15 @@ class FrameReader:
 
 
 class EventSource:
-    """Reads ``path`` at ``address`` until there is nothing left (204)."""
+    """Reads ``path`` at ``address`` until there is nothing left (204). A gateway that is away for a moment (502 to 504
+    from a proxy before it) is asked again."""
 
-    def __init__(self, address: tuple[str, int], path: str) -> None:
+    def __init__(self, address: tuple[str, int], path: str, headers: Mapping[str, str] | None = None) -> None:
         self.connections = 0
         self.frames: list[Frame] = []
         self._address = address
         self._path = path
+        self._headers = headers or {}
         self._news = asyncio.Event()
 
     async def has_read(self, count: int) -> None:
@@ -71,11 +74,14 @@ class EventSource:
             try:
                 async with RawClient(self._address) as client:
                     self.connections += 1
-                    headers = {"last-event-id": frames.last_number} if frames.last_number else {}
-                    await client.send("GET", self._path, headers=headers)
+                    number = {"last-event-id": frames.last_number} if frames.last_number else {}
+                    await client.send("GET", self._path, headers={**self._headers, **number})
                     status = await client.head()
                     if status == 204:
                         return self.frames
+                    if status in (502, 503, 504):
+                        await asyncio.sleep(0.02)
+                        continue
                     assert status == 200, await client.body.rest()
                     while piece := await client.body.read():
                         self.frames += frames.feed(piece)

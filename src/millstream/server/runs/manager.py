@@ -12,7 +12,7 @@ from typing import Self
 import msgspec
 
 from millstream.core.errors import ClientFault, GatewayBug, Kind, PolicyRefusal, UpstreamFault
-from millstream.core.run_events import RunEnd, RunEntry, Status, decode_entry, encode_entry
+from millstream.core.run_events import RunEnd, RunEntry, RunStart, Status, decode_entry, encode_entry
 from millstream.server.model_api import Deliveries
 from millstream.server.responses.tasks import Tasks
 from millstream.server.runs.reader import Reader
@@ -74,6 +74,8 @@ class Runs:
         self.journal = journal
         self.options = options
         self.now = now
+        self.resumes = 0
+        """How often a run was read on from the middle."""
         self._deliveries = deliveries
         self._new_id = new_id
         self._holder = holder
@@ -128,9 +130,7 @@ class Runs:
         run = self._made(run_id, about, on_disconnect)
         self._here[run_id] = run
         try:
-            await self._create(run)
-            if asked is not None and self.options.recover and not run.writer.given_up:
-                await self.journal.create(ASKED + run_id, asked(), self.now() + self.options.keep_for)
+            await self._create(run, asked)
         except BaseException:
             del self._here[run_id]
             raise
@@ -162,11 +162,13 @@ class Runs:
         try:
             asked = (await self.journal.info(ASKED + run_id)).about
             entries = await self._all(info)
-            producer = self._revive(run_id, asked, entries) if entries else None
+            producer = self._revive(run_id, asked, entries)
             if producer is None:
                 return False
             run = self._made(run_id, about_of(info), "detach")
-            entry = encode_entry(info.last + 1, max(entries[-1].at, int(self.now() * 1000)), Status(RECOVERED))
+            at = max(int(self.now() * 1000), entries[-1].at if entries else 0)
+            news = Status(RECOVERED) if entries else RunStart(run_id, run.about.model, run.about.session_id)
+            entry = encode_entry(info.last + 1, at, news)
             await self.journal.append(info.key, [entry.data], expected=info.last, about=msgspec.json.encode(run.about))
         except JournalError:
             return False
@@ -185,10 +187,15 @@ class Runs:
             entries += [decode_entry(batch.first + place, data) for place, data in enumerate(batch.entries)]
         return entries
 
-    async def _create(self, run: Run) -> None:
+    async def _create(self, run: Run, asked: Callable[[], bytes] | None) -> None:
         expires = self.now() + self.options.keep_for
+        first = False
         try:
+            if asked is not None and self.options.recover:  # first, since from the next step on it may be left
+                first = await self.journal.create(ASKED + run.id, asked(), expires)
             if not await self.journal.create(run.key, msgspec.json.encode(run.about), expires):
+                if first:
+                    await self.journal.delete(ASKED + run.id)
                 raise RunExists
             await self._watch.lease(run)
         except StoreError as error:
@@ -216,6 +223,7 @@ class Runs:
 
         Raises ``ClientFault``: 404 for a run that is not there, or not ``owner``'s; 400 for a number beyond its end.
         """
+        self.resumes += after > 0
         run = self._here.get(run_id)
         if run is not None:
             if run.about.owner != owner:
