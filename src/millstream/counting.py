@@ -27,7 +27,7 @@ class TokenCount:
 
 async def count_tokens(gateway: Gateway, client: Dialect, call: ClientCall) -> TokenCount:
     """The prompt tokens of ``call``. Raises ``ClientFault`` for a body or a model that cannot be read."""
-    route = gateway.routes.resolve(client.peek(call).model)
+    route = gateway.permitted(client.peek(call).model)
     upstream = gateway.upstreams[route.provider]
     target = Target(route.model, upstream.provider.quirks, stream=False)
     counting = _counting(client, call, upstream.provider.dialect, target) if upstream.provider.usable else None

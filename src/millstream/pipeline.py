@@ -73,6 +73,8 @@ class Gateway:
     """Makes exchanges where more is done for a client than to ask its model; None where it wants no more."""
     observers: list[Observer] = field(default_factory=list)
     """Told once of each request that has ended. They must not raise."""
+    meter: Meter | None = None
+    """Lets calls of models in and counts what they take; None: everyone may do everything."""
 
     def exchange(self, client: Dialect, call: ClientCall, record: Record) -> Exchange:
         """How ``call`` is served. Raises ``ClientFault`` or ``PolicyRefusal``."""
@@ -84,7 +86,14 @@ class Gateway:
         ``ClientFault``."""
         if model == AUTO and self.auto is not None and model not in self.routes.aliases:
             model = self.auto.choose(request()).model or self.routes.default
-        return self.routes.resolve(model)
+        return self.permitted(model)
+
+    def permitted(self, model: str) -> Route:
+        """Where ``model`` leads. Raises ``ClientFault`` where nowhere, ``PolicyRefusal`` where not for this caller."""
+        route = self.routes.resolve(model)
+        if self.meter is not None:
+            self.meter.permit(model, route)
+        return route
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +109,20 @@ MakeExchange = Callable[[Gateway, Dialect, ClientCall, "Record"], "Exchange | No
 End = Literal["finished", "cancelled", "failed"]
 Observer = Callable[["Record", int, End, float, float], None]
 """Gets the record of a request, its HTTP status, how it ended, and the Unix times when it began and ended."""
+Settle = Callable[[Usage | None, bool], None]
+"""Gets what a call took, if that is known, and whether any content came of it."""
+
+
+class Meter(Protocol):
+    """What the present caller may use."""
+
+    def permit(self, model: str, route: Route) -> None:
+        """Raises ``PolicyRefusal`` unless the caller may use the model."""
+        ...
+
+    async def admit(self, route: Route, request: Callable[[], Request]) -> Settle:
+        """Lets one call in, or raises ``PolicyRefusal``. What is returned is called once when it has ended."""
+        ...
 
 
 class Client(Protocol):
@@ -131,6 +154,8 @@ class Record:
     usage: Usage | None = None
     finish_reason: str | None = None
     first_content_at: float | None = None
+    chunks: int = 0
+    """Pieces that the reply came in."""
     dropped: tuple[str, ...] = ()
     switched: tuple[str, ...] = ()
     """Models that went on where an answer had broken off."""
@@ -196,7 +221,7 @@ class Exchange:
     async def stream(self, client: Client) -> None:
         """Relay the reply as it comes. Raises ``MillstreamError`` only while ``client.started`` is false; later a
         failure ends the stream with the client dialect's own error event."""
-        error = await _retried(self._gateway, self.record, lambda: self._stream_once(client))
+        error = await _metered(self._gateway, self.record, lambda: self._stream_once(client), lambda: self.request)
         if error is not None:
             await self.fail(client, error)
 
@@ -224,7 +249,7 @@ class Exchange:
                 return error
             return None
 
-        self.record.error = await _retried(self._gateway, self.record, once)
+        self.record.error = await _metered(self._gateway, self.record, once, lambda: self.request)
         if self.record.error is not None:
             raise self.record.error
         return body
@@ -367,6 +392,7 @@ class ModelCall:
         """
         self.record = record
         self._gateway = gateway
+        self._asked = request
         record.route = gateway.route(request.model, lambda: request)
         self._upstream = usable(gateway.upstreams[record.route.provider])
         provider = self._upstream.provider
@@ -381,7 +407,7 @@ class ModelCall:
         """Every event of the reply to ``sink`` as it comes: one ``MessageStart`` however often the upstream had to be
         tried, and exactly one ``Finish`` or ``Fault``. Raises ``MillstreamError`` only while nothing was taken."""
         outlet = _Outlet(sink)
-        error = await _retried(self._gateway, self.record, lambda: self._once(outlet))
+        error = await _metered(self._gateway, self.record, lambda: self._once(outlet), lambda: self._asked)
         self.record.error = error
         if error is None or outlet.ended:
             return
@@ -459,6 +485,7 @@ class _EventFlow:
 
     def take(self, data: bytes) -> Awaitable[None] | None:
         self._relay.feed(data)
+        self._record.chunks += 1
         return self.taken()
 
     def taken(self) -> Awaitable[None] | None:
@@ -470,11 +497,12 @@ class _EventFlow:
 class _Flow:
     """One reply on its way to a client. ``take`` is what each read of the upstream's socket calls."""
 
-    __slots__ = ("_beginning", "_exchange", "_feed", "_relay", "_write", "done")
+    __slots__ = ("_beginning", "_exchange", "_feed", "_record", "_relay", "_write", "done")
 
     def __init__(self, exchange: Exchange, relay: Relay, client: Client) -> None:
         self.done = False
         self._exchange = exchange
+        self._record = exchange.record
         self._relay = relay
         self._feed = relay.feed
         self._write = client.write
@@ -482,6 +510,7 @@ class _Flow:
 
     def take(self, data: bytes) -> Awaitable[None] | None:
         out = self._feed(data)
+        self._record.chunks += 1
         if self._beginning or self._relay.done:
             self.done = self._relay.done
             self._beginning = not self._exchange.note_progress(self._relay, out)
@@ -505,6 +534,23 @@ class _Fold:
 
     def take(self, data: bytes) -> None:
         self._relay.feed(data)
+
+
+async def _metered(
+    gateway: Gateway,
+    record: Record,
+    once: Callable[[], Awaitable[MillstreamError | None]],
+    request: Callable[[], Request],
+) -> MillstreamError | None:
+    """As ``_retried``, if the meter lets it in. Raises ``PolicyRefusal`` if not."""
+    if gateway.meter is None or record.route is None:
+        return await _retried(gateway, record, once)
+    settle = await gateway.meter.admit(record.route, request)
+    before = record.usage  # of an earlier call for the same client
+    try:
+        return await _retried(gateway, record, once)
+    finally:
+        settle(record.usage if record.usage is not before else None, record.first_content_at is not None)
 
 
 async def _retried(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
@@ -68,6 +69,8 @@ class Toolbox:
     def __init__(self, sources: Sequence[ToolSource] = (), rules: Rules | None = None) -> None:
         self.sources = tuple(sources)
         self.rules = rules or Rules()
+        self.watchers: list[Callable[[str, float, bool], None]] = []
+        """Told of each call that has ended: the tool, its seconds, and whether it failed."""
         self._stuck: set[asyncio.Task[ToolOutcome]] = set()
 
     def __bool__(self) -> bool:
@@ -106,6 +109,13 @@ class Toolbox:
 
     async def run(self, tool: BoxedTool, arguments: Mapping[str, Any], context: ToolContext) -> ToolOutcome:
         """One call, to its end or its time limit. Only cancelling raises."""
+        began = time.monotonic()
+        outcome = await self._run(tool, arguments, context)
+        for watch in self.watchers:
+            watch(tool.name, time.monotonic() - began, outcome.is_error)
+        return outcome
+
+    async def _run(self, tool: BoxedTool, arguments: Mapping[str, Any], context: ToolContext) -> ToolOutcome:
         task = asyncio.ensure_future(_called(tool, arguments, context))
         try:
             done, _ = await asyncio.wait({task}, timeout=tool.timeout)

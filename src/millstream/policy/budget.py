@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from typing import Protocol
 
 from millstream.policy.caller import Period
 
@@ -88,45 +88,3 @@ class MemoryLedger:
         if now - self._swept > 60:
             self._swept = now
             self._used = {key: used for key, used in self._used.items() if key[1].end > now}
-
-
-_RESERVE = """
-local used = redis.call('GET', KEYS[1])
-if not used then
-  used = tonumber(ARGV[3])
-  if used < 0 then return -1 end
-end
-used = tonumber(used)
-if used > 0 and used + tonumber(ARGV[1]) > tonumber(ARGV[2]) then return 0 end
-redis.call('SET', KEYS[1], used + tonumber(ARGV[1]), 'EXAT', ARGV[4])
-return 1
-"""
-_CORRECT = """
-local used = redis.call('GET', KEYS[1])
-if used then redis.call('SET', KEYS[1], math.max(0, used + tonumber(ARGV[1])), 'KEEPTTL') end
-"""
-_LATER_S = 60
-"""How long an ended window is kept: clocks differ."""
-
-
-class RedisLedger:
-    """Shared by all that use the same Redis. ``client`` is of ``redis.asyncio``; what it raises is passed on."""
-
-    def __init__(self, client: Any, prefix: str = "millstream:used:") -> None:
-        self._prefix = prefix
-        self._reserve = client.register_script(_RESERVE)
-        self._correct = client.register_script(_CORRECT)
-
-    async def reserve(self, account: str, window: Window, amount: int, limit: int, seed: Seed | None = None) -> bool:
-        keys = [self._key(account, window)]
-        before = -1 if seed is not None else 0
-        answer = await self._reserve(keys, [amount, limit, before, window.end + _LATER_S])
-        if answer == -1 and seed is not None:
-            answer = await self._reserve(keys, [amount, limit, await seed(), window.end + _LATER_S])
-        return bool(answer == 1)
-
-    async def correct(self, account: str, window: Window, change: int) -> None:
-        await self._correct([self._key(account, window)], [change])
-
-    def _key(self, account: str, window: Window) -> str:
-        return f"{self._prefix}{account}\0{window.start}"

@@ -32,6 +32,7 @@ from millstream.providers.catalog import Provider, credential_headers
 from millstream.providers.embedded import EmbeddedOptions, EmbeddedTransport
 from millstream.providers.replay import ReplayTransport
 from millstream.providers.transport import HttpTransport, Waits
+from millstream.server.accounts import Accounts
 from millstream.server.admission import Admission, Admit
 from millstream.server.agent.app import AgentSurface, agent_of, auto_of
 from millstream.server.agent.sources import ToolSources
@@ -131,6 +132,7 @@ def build(
     sources = ToolSources(config, environ, tools)
     agent = agent_of(config, sources.sources, store, time.time, owner)
     continuation = continuation_of(config)
+    accounts = Accounts(config, providers, time.time, worker)
     gateway = Gateway(
         dialects=dialects,
         routes=routes(config, providers),
@@ -141,6 +143,7 @@ def build(
         auto=auto_of(config),
         continuation=continuation,
         make_exchange=agent.exchange,
+        meter=accounts.meter,
     )
     sources.serve(gateway, agent)
     deliveries = Deliveries()
@@ -148,12 +151,13 @@ def build(
     guard = _guard(config, environ, gateway, admit)
     responses = ResponsesState(config, gateway, deliveries, store, owner, alone=worker is None)
     runs = _runs(config, gateway, deliveries, journal or journal_of(config, gateway.now))
+    accounts.watch(gateway, deliveries, runs, agent.toolbox)
     plain = PlainSurface(config, gateway, runs, deliveries, owner)
     agents = AgentSurface(config, gateway, agent, sources, runs, deliveries, owner)
     fronts = partial(front_routes, config, gateway, agent, runs, deliveries, owner)
     info = Info(gateway, deliveries, fingerprint(config, usable), _dialect_chooser(gateway), worker)
-    lifespan = _lifespan(gateway, responses, runs, sources, preload=preload)
-    app = _app(config, gateway, deliveries, responses, plain, agents, fronts, info, guard, lifespan)
+    lifespan = _lifespan(gateway, accounts, responses, runs, sources, preload=preload)
+    app = _app(config, gateway, deliveries, responses, plain, agents, accounts, fronts, info, guard, lifespan)
     return Application(app, lifespan, gateway, deliveries, config.server.max_body)
 
 
@@ -222,6 +226,7 @@ def _app(
     responses: ResponsesState,
     plain: PlainSurface,
     agents: AgentSurface,
+    accounts: Accounts,
     fronts: Callable[[Pulse], Sequence[BaseRoute]],
     info: Info,
     guard: Callable[[ASGIApp], ASGIApp],
@@ -262,6 +267,7 @@ def _app(
         *ConversationSurface(config, gateway, plain.runs, deliveries).routes(pulse),
         *durable.routes(config, plain.runs, deliveries, owner, pulse),
         *openapi.routes(),
+        *accounts.routes(),
         HttpRoute("/health", info.health),
         HttpRoute("/v1/models", info.models),
         HttpRoute("/v1/models/{name:path}", info.model),
@@ -310,12 +316,18 @@ class _Shortcut:
 
 
 def _lifespan(
-    gateway: Gateway, responses: ResponsesState, runs: Runs, sources: ToolSources, *, preload: bool
+    gateway: Gateway,
+    accounts: Accounts,
+    responses: ResponsesState,
+    runs: Runs,
+    sources: ToolSources,
+    *,
+    preload: bool,
 ) -> Lifespan:
     @asynccontextmanager
     async def lifespan(_: object) -> AsyncIterator[None]:
         try:
-            async with sources, responses, runs, asyncio.TaskGroup() as group:
+            async with accounts.meter, sources, responses, runs, asyncio.TaskGroup() as group:
                 loading = group.create_task(_load_default(gateway)) if preload else None
                 yield
                 if loading is not None:
