@@ -31,8 +31,11 @@ class NotRunning(Exception):
 
 
 @contextmanager
-def gateway(config: str, log: Path) -> Iterator[str]:
-    """A gateway with only ``config`` (TOML) for its settings; gives its URL. Raises ``NotRunning``."""
+def gateway(config: str, log: Path, *, store: str = "memory") -> Iterator[str]:
+    """A gateway with only ``config`` (TOML) for its settings and its sessions in ``store``; gives its URL.
+
+    Raises ``NotRunning``.
+    """
     settings = log.with_suffix(".toml")
     settings.write_text(config, encoding="utf-8")
     serve = (
@@ -44,7 +47,7 @@ def gateway(config: str, log: Path) -> Iterator[str]:
         "--address-only",
         "--until-eof",
         "--set",
-        "sessions.store=memory",
+        f"sessions.store={store}",
     )
     with _program([sys.executable, "-m", "millstream", *serve], log) as process:
         yield _address(process, "the gateway", log)
