@@ -103,6 +103,7 @@ def test_the_one_used_last_comes_first_and_too_many_push_out_the_oldest(
             await kept.add(ANN, await kept.load(ANN, "b"), ASKED)
             assert [one[0] for one in await kept.list(ANN)] == ["b", "c", "a"]
             await kept.create(ANN, "d", "d")
+            await kept.forget_oldest(ANN)
             assert {one[0] for one in await kept.list(ANN)} == {"b", "c", "d"}
 
     asyncio.run(main())
@@ -115,9 +116,9 @@ def test_what_is_used_is_kept_and_what_is_not_is_forgotten(journal_of: Callable[
             await kept.create(ANN, "idle", "i")
             used = await kept.create(ANN, "used", "u")
             now.time += 40
-            await kept.add(ANN, used, ASKED)
+            await kept.add(ANN, used, ASKED, ANSWERED)
             now.time += 40
-            assert (await kept.load(ANN, "used")).entries == (ASKED,)
+            assert (await kept.load(ANN, "used")).entries == (ASKED, ANSWERED)
             with pytest.raises(NoSuchSession):
                 await kept.load(ANN, "idle")
 

@@ -99,7 +99,7 @@ _decode_about = msgspec.json.Decoder(SessionAbout).decode
 
 class History:
     """The conversations of everybody. ``who`` is whose they are (``whose``); nobody else finds them. A conversation is
-    forgotten ``keep_for`` seconds after its last entry, and where ``who`` has more than ``most`` of them.
+    forgotten ``keep_for`` seconds after its last answer, and by ``forget_oldest`` where ``who`` has more than ``most``.
 
     Every method raises ``StoreError`` where the journal fails.
     """
@@ -112,8 +112,6 @@ class History:
 
     async def create(self, who: str, session_id: str, title: str) -> Loaded:
         about = SessionAbout(title, self._moment())
-        for info in (await self._journal.list(_prefix(who)))[self._most - 1 :]:
-            await self._journal.delete(info.key)
         await self._journal.create(_key(who, session_id), _encode(about), self._now() + self._keep_for)
         return Loaded(session_id, 0, about, self._now(), ())
 
@@ -151,10 +149,16 @@ class History:
                 expected=loaded.last if alone else None,
                 about=_encode(about),
             )
-            await self._journal.keep(key, self._now() + self._keep_for)
+            if any(isinstance(entry, Answered) for entry in entries):  # a question is answered soon
+                await self._journal.keep(key, self._now() + self._keep_for)
         except NoSuchStream:
             raise NoSuchSession from None
         return msgspec.structs.replace(loaded, last=last, about=about, entries=(*loaded.entries, *entries))
+
+    async def forget_oldest(self, who: str) -> None:
+        """Of conversations beyond the most that ``who`` may have."""
+        for info in (await self._journal.list(_prefix(who)))[self._most :]:
+            await self._journal.delete(info.key)
 
     async def list(self, who: str) -> Sequence[tuple[str, SessionAbout, StreamInfo]]:
         """Those that were used last come first."""

@@ -228,6 +228,17 @@ def test_a_body_that_is_no_request_is_refused(body: bytes) -> None:
     run(main())
 
 
+def test_a_user_who_has_too_many_conversations_loses_the_oldest() -> None:
+    async def main() -> None:
+        async with talk(SCRIPT, max_sessions=2, **QUIET) as there:
+            for number in range(4):
+                await there.say(f"Question {number}?")
+            _, listed = await there.ask("GET", SESSIONS)
+            assert [one["title"] for one in listed["sessions"]] == ["Question 3?", "Question 2?"]
+
+    run(main())
+
+
 def test_a_conversation_that_is_full_says_so() -> None:
     async def main() -> None:
         async with talk(SCRIPT, max_messages=2, **QUIET) as there:

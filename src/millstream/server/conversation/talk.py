@@ -172,6 +172,8 @@ class Talk:
             entries.append(self._summary)
         try:
             await place.history.add(place.who, place.loaded, *entries)
+            if place.loaded.about.messages == 1:  # its beginning is not to wait for that
+                await place.history.forget_oldest(place.who)
         except NoSuchSession:
             return  # deleted meanwhile
         except StoreError as error:
