@@ -34,7 +34,7 @@ function theme(name) {
   if (name === "auto") delete root.dataset.theme;
   else root.dataset.theme = name;
   byId("theme-button").textContent = THEMES[name];
-  byId("theme-button").setAttribute("aria-label", name === "auto" ? "Theme: as the system" : `Theme: ${name}`);
+  byId("theme-button").setAttribute("aria-label", `Theme: ${THEMES[name]}`);
   localStorage.setItem("millstream.theme", name);
 }
 
