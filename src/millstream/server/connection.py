@@ -18,6 +18,13 @@ from uvicorn.server import ServerState
 
 _EXTENSION = "millstream.connection"
 
+HEAD_LIMIT_S = 30.0
+"""How long a request's head may take, from the connection's beginning or from its own first byte. uvicorn waits for
+ever, and who opens enough connections could hold them all."""
+
+HEAD_LIMIT = 256 * 1024
+"""Bytes that may come while a head is incomplete; the parser itself keeps whatever is sent."""
+
 
 class ClientConnection(HttpToolsProtocol):
     """``on_gone`` is called when the client has left, for whoever streams to it."""
@@ -31,6 +38,8 @@ class ClientConnection(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self.on_gone: Callable[[], None] | None = None
+        self._late: asyncio.TimerHandle | None = None
+        self._head_size = 0
 
     @property
     def is_idle(self) -> bool:
@@ -38,12 +47,42 @@ class ClientConnection(HttpToolsProtocol):
         cycle: Any = self.cycle  # None before the first request, which its type does not say
         return cycle is None or bool(cycle.response_complete)
 
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        super().connection_made(transport)
+        self._late = self.loop.call_later(HEAD_LIMIT_S, self._refuse, b"408 Request Timeout")
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._late is not None:
+            self._head_size += len(data)
+            if self._head_size > HEAD_LIMIT:
+                self._refuse(b"431 Request Header Fields Too Large")
+
+    def _refuse(self, status: bytes) -> None:
+        self._head_came()
+        if not self.transport.is_closing():
+            self.transport.write(b"HTTP/1.1 %b\r\nconnection: close\r\ncontent-length: 0\r\n\r\n" % status)
+            self.transport.close()
+
+    def _head_came(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+
+    def on_headers_complete(self) -> None:
+        self._head_came()
+        super().on_headers_complete()
+
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self._head_size = 0
+        if self._late is None:
+            self._late = self.loop.call_later(HEAD_LIMIT_S, self._refuse, b"408 Request Timeout")
         self.scope["extensions"] = {_EXTENSION: {"connection": self}}
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        self._head_came()
         if self.on_gone is not None:
             self.on_gone()
 

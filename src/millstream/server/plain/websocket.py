@@ -79,6 +79,7 @@ class _Connection:
             while (message := await self._receive())["type"] != "websocket.disconnect":
                 text = message.get("text")
                 await self._obey(text if text is not None else message["bytes"])
+                await asyncio.sleep(0)  # a read may bring thousands, and nothing above need wait: others get their turn
             beat.cancel()
             for task, _ in self._streams.values():
                 task.cancel()

@@ -113,6 +113,7 @@ class _Connection:
                 return
             text = message.get("text")
             await self._take(text.encode() if text is not None else message["bytes"])
+            await asyncio.sleep(0)  # a read may bring thousands, and nothing above need wait: others get their turn
 
     async def _take(self, data: bytes) -> None:
         try:
