@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,13 @@ from plain_site import WIRE, PlainSite, body, frames
 from raw_client import RawClient
 from raw_http import Cut
 from raw_upstream import Call, RawUpstream
+from redis_server import redis_server
 from responses_site import Held
 from sse_reader import EventSource
 
 from millstream.server.runs import watch
+from millstream.sessions.journal import Journal
+from millstream.sessions.journal_redis import RedisJournal
 from millstream.sessions.journal_sqlite import SqliteJournal
 from millstream.testing.gateway import GatewayThread
 
@@ -25,12 +29,27 @@ PROGRAM = Path(__file__).parents[2] / "support/gateway_to_kill.py"
 LEASE_S = 1.0
 
 
+@pytest.fixture(params=["sqlite", "redis"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Where a journal is that several gateways share: a file's path, or a URL."""
+    if request.param == "sqlite":
+        yield str(tmp_path / "runs.db")
+    else:
+        with redis_server() as server:
+            yield server.url
+
+
+def _journal(place: str) -> Journal:
+    if place.startswith("unix:"):
+        return RedisJournal(place, time.time, 2**26)
+    return SqliteJournal(Path(place), time.time, 2**26)
+
+
 def test_a_stream_of_a_killed_gateway_is_resumed_at_another_and_ends_there(
-    plain: PlainSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    plain: PlainSite, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watch, "LEASE_S", LEASE_S)
     monkeypatch.setattr(watch, "EVERY_S", LEASE_S / 4)
-    path = tmp_path / "runs.db"
 
     async def endless(call: Call) -> None:
         await call.head()
@@ -43,7 +62,7 @@ def test_a_stream_of_a_killed_gateway_is_resumed_at_another_and_ends_there(
 
     async def main() -> None:
         async with RawUpstream(endless) as upstream:
-            arguments = [str(PROGRAM), str(path), upstream.url + "/v1", str(LEASE_S)]
+            arguments = [str(PROGRAM), place, upstream.url + "/v1", str(LEASE_S)]
             process = await asyncio.create_subprocess_exec(sys.executable, *arguments, stdout=asyncio.subprocess.PIPE)
             try:
                 assert process.stdout is not None
@@ -61,7 +80,7 @@ def test_a_stream_of_a_killed_gateway_is_resumed_at_another_and_ends_there(
                     process.kill()
                 await process.wait()
         told = frames(got)
-        journal = SqliteJournal(path, time.time, 2**26)
+        journal = _journal(place)
         with GatewayThread(plain.config(), journal=journal) as gateway:
             again = await EventSource(gateway.address, "/api/v1/stream/killed").read()
             *pieces, end = again
@@ -81,13 +100,10 @@ def test_a_stream_of_a_killed_gateway_is_resumed_at_another_and_ends_there(
     run(main(), 40)
 
 
-def test_a_run_is_read_and_cancelled_at_another_gateway_than_its_own(plain: PlainSite, tmp_path: Path) -> None:
-    def journal() -> SqliteJournal:
-        return SqliteJournal(tmp_path / "runs.db", time.time, 2**26)
-
+def test_a_run_is_read_and_cancelled_at_another_gateway_than_its_own(plain: PlainSite, place: str) -> None:
     async def main() -> None:
         held = Held()
-        one, two = (GatewayThread(plain.config(), journal=journal()) for _ in range(2))
+        one, two = (GatewayThread(plain.config(), journal=_journal(place)) for _ in range(2))
         async with plain.upstream(held) as upstream:
             with one, two:
                 async with RawClient(one.address) as here, RawClient(two.address) as there:
