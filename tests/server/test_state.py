@@ -10,7 +10,7 @@ from gateway_site import Site, model_of, run
 from raw_upstream import Call
 from wires import ChatWire
 
-from millstream.core.errors import ClientFault, Kind, UpstreamFault
+from millstream.core.errors import ClientFault, Kind, MillstreamError, UpstreamFault
 from millstream.core.messages import Usage
 from millstream.pipeline import Record
 from millstream.policy.routing import Route
@@ -73,10 +73,11 @@ def test_a_provider_fails_until_it_answers_again() -> None:
     assert tally.errors == {"overloaded": 3}
 
 
-def test_a_clients_own_mistakes_are_not_its_providers() -> None:
+@pytest.mark.parametrize("error", [ClientFault("no"), UpstreamFault("no", Kind.INVALID_REQUEST, status=400)])
+def test_a_clients_own_mistakes_are_not_its_providers(error: MillstreamError) -> None:
     tally = Tally()
     refused = record(first=None)
-    refused.error = ClientFault("no")
+    refused.error = error
     tally.observe(refused, 400, "failed", 100, 101)
     assert tally.providers["up"].in_a_row == 0
     assert tally.providers["up"].good_at is None

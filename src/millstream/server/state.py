@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from millstream import __version__
-from millstream.core.errors import UpstreamFault
+from millstream.core.errors import Kind, UpstreamFault
 from millstream.core.timestamps import timestamp
 from millstream.pipeline import End, Gateway, Record
 from millstream.server.model_api import Deliveries
@@ -30,6 +30,8 @@ SAMPLES = 500
 MOST_MODELS = 50
 OTHER = "(other models)"
 _SHARES = (50, 95, 99)
+_ASKERS = frozenset({Kind.INVALID_REQUEST, Kind.NOT_FOUND, Kind.TOO_LARGE})
+"""What is wrong with a request, even where it takes its provider to say so."""
 
 
 @dataclass(slots=True)
@@ -117,7 +119,7 @@ class Tally:
     def _judge(self, health: _Health, record: Record, end: End, now: float) -> None:
         health.ends.add(end)
         error = record.error
-        if isinstance(error, UpstreamFault):
+        if isinstance(error, UpstreamFault) and error.kind not in _ASKERS:
             health.in_a_row += 1
             health.bad_at, health.error, health.status = now, error.kind.value, error.status
         elif end == "finished" or record.first_content_at is not None:
