@@ -10,7 +10,22 @@ from typing import Annotated, NoReturn
 import typer
 from typer.exceptions import TyperException
 
-from millstream.cli import check, doctor, explain, launch, models, provider, replay, reset, runs, serve, set_key, tools
+from millstream.cli import (
+    check,
+    doctor,
+    explain,
+    gateway_keys,
+    launch,
+    models,
+    provider,
+    replay,
+    reset,
+    runs,
+    serve,
+    set_key,
+    tools,
+    usage,
+)
 from millstream.cli.chat import command as chat
 from millstream.cli.importing import command as importing
 from millstream.cli.setup import command as setup
@@ -72,6 +87,8 @@ app.command(name="replay", epilog=replay.EXAMPLE)(replay.replay)
 app.command(name="import", epilog=importing.EXAMPLE)(importing.import_)
 app.command(name="reset", epilog=reset.EXAMPLE)(reset.reset)
 app.command(name="doctor", epilog=doctor.EXAMPLE)(doctor.doctor)
+app.command(name="usage", epilog=usage.USAGE_EXAMPLE)(usage.usage)
+app.add_typer(gateway_keys.app, name="keys")
 app.add_typer(runs.app, name="runs")
 app.add_typer(launch.app, name="launch")
 app.add_typer(tools.app, name="tools")
