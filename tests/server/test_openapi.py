@@ -46,6 +46,14 @@ text = "Let me count."
 tool_calls = [{ name = "count", arguments = { most = 2 } }, { name = "count", arguments = { most = 3000 } }]
 
 [[replies]]
+when = { contains = "intent" , format = "json_schema" }
+text = '{"intent":"asks","entities":{"river":"Nile"}}'
+
+[[replies]]
+when = { format = "json_schema" }
+text = '{"suggestions":["a","b","c"]}'
+
+[[replies]]
 text = "One two three."
 usage = { input_tokens = 10, output_tokens = 3, cache_read_tokens = 4 }
 """
@@ -141,6 +149,25 @@ def test_whole_answers_have_the_fields_they_tell_of(url: str) -> None:
     exactly(httpx.post(f"{url}/api/v1/runs/{run_id}/cancel").json(), shapes.Cancelled)
     exactly(httpx.delete(f"{url}/api/v1/runs/{run_id}").json(), shapes.Deleted)
     exactly(httpx.get(f"{url}/api/v1/runs/{run_id}").json(), shapes.Error)
+
+
+def test_a_conversation_is_of_what_it_tells_of(url: str) -> None:
+    base = url + "/api/conversation"
+    answer = httpx.post(base + "-stream/ada", json={"message": "Where does the Nile begin?"})
+    found = events(answer.text)
+    for one in found:
+        exactly(one, shapes.TalkEvent)
+    assert {one["type"] for one in found} == {"status", "context", "chunk", "complete"}
+    again = httpx.get(f"{base}-stream/ada/{answer.headers['x-millstream-run']}")
+    assert again.text == answer.text
+    reply = httpx.post(base + "/ada", json={"message": "And end?"}).json()
+    exactly(reply, shapes.TalkReply)
+    session = f"{base}/ada/sessions/{reply['session_id']}"
+    exactly(httpx.get(base + "/ada/sessions").json(), shapes.SessionList)
+    exactly(httpx.get(session).json(), shapes.SessionDetail)
+    exactly(httpx.post(session + "/stop").json(), shapes.Stopped)
+    exactly(httpx.delete(session).json(), shapes.Deleted)
+    exactly(httpx.get(session).json(), shapes.Error)
 
 
 class Page(HTMLParser):

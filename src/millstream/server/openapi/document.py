@@ -92,11 +92,12 @@ def _responses(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
         content = {"application/json": {"schema": schemas.of(operation.answer)}}
     else:
         content = {operation.lines or "text/plain": {"itemSchema": {"type": "object"}}}
-    failed = {"application/json": {"schema": schemas.of(shapes.Error)}}
+    failed: dict[str, Any] = {"application/json": {"schema": schemas.of(shapes.Error)}}
     said: dict[str, Any] = {"200": {"description": "The answer.", "content": content}}
     if operation.nothing:
         said["204"] = {"description": "Nothing is left to read."}
-    said["4XX"] = {"description": "The request cannot be answered, for the reason that is given.", "content": failed}
+    refused = failed | ({SSE: content[SSE]} if operation.refused_as_event else {})
+    said["4XX"] = {"description": "The request cannot be answered, for the reason that is given.", "content": refused}
     said["5XX"] = {"description": "The gateway, or the model behind it, failed.", "content": failed}
     return said
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from millstream.server.agent.asking import AgentAsk, ApproveAsk, RouteAsk
+from millstream.server.conversation.asking import TalkAsk
 from millstream.server.openapi import shapes
 from millstream.server.plain.asking import Ask
 
@@ -26,7 +27,8 @@ class Parameter:
 class Operation:
     """``body`` is the type of a JSON request, ``answer`` of a JSON response, ``events`` of each event of a stream;
     ``lines`` is the content type of an answer that is neither. ``nothing``: it may also have nothing left to say
-    (204). ``example`` is a body that works anywhere."""
+    (204). ``refused_as_event``: to a client that accepts events, a refusal may be one. ``example`` is a body that works
+    anywhere."""
 
     method: Literal["get", "post", "delete"]
     path: str
@@ -39,6 +41,7 @@ class Operation:
     events: Any = None
     lines: str | None = None
     nothing: bool = False
+    refused_as_event: bool = False
     parameters: tuple[Parameter, ...] = ()
     example: Mapping[str, Any] | None = None
 
@@ -47,6 +50,7 @@ TAGS = {
     "Streaming": "A model's answer as events. It is kept as a run while it is made: whoever loses the connection takes "
     "it up again. The same events come over a WebSocket at `/ws/stream`.",
     "Runs": "Answers that are kept, and those under way.",
+    "Conversations": "Conversations of an app's users, kept and told to the model, with intents and suggestions.",
     "Agents": "Answers for which tools run here, with everything that happens told as it happens.",
 }
 
@@ -54,6 +58,13 @@ _NUMBER = {"type": "integer", "minimum": 0, "maximum": 999_999_999_999_999}
 _RUN = Parameter("run_id", "path", "The run, as the header `x-millstream-run` of the answer named it.")
 _LAST = Parameter("last-event-id", "header", "The number of the last event that was received.", _NUMBER)
 _AFTER = Parameter("after", "query", "The same, for clients that cannot set headers.", _NUMBER)
+_USER = Parameter(
+    "user_id",
+    "path",
+    "Whose the conversation is. Credentials of one user are for that user alone.",
+    {"type": "string", "minLength": 1, "maxLength": 128},
+)
+_SESSION = Parameter("session_id", "path", "The conversation.")
 _HELLO = {"query": "Tell me about rivers."}
 
 OPERATIONS: tuple[Operation, ...] = (
@@ -176,5 +187,73 @@ OPERATIONS: tuple[Operation, ...] = (
         body=RouteAsk,
         answer=shapes.RouteChoice,
         example=_HELLO,
+    ),
+    Operation(
+        "post",
+        "/api/conversation-stream/{user_id}",
+        "Conversations",
+        "talk_stream",
+        "Say something, and read the answer as it comes",
+        body=TalkAsk,
+        events=shapes.TalkEvent,
+        refused_as_event=True,
+        parameters=(_USER,),
+        example={"message": "Where does the Nile begin?"},
+    ),
+    Operation(
+        "get",
+        "/api/conversation-stream/{user_id}/{run_id}",
+        "Conversations",
+        "talk_resume",
+        "Read an answer again, from its beginning",
+        events=shapes.TalkEvent,
+        parameters=(_USER, _RUN),
+    ),
+    Operation(
+        "post",
+        "/api/conversation/{user_id}",
+        "Conversations",
+        "talk",
+        "Say something, and wait for the answer",
+        body=TalkAsk,
+        answer=shapes.TalkReply,
+        parameters=(_USER,),
+        example={"message": "Where does the Nile begin?"},
+    ),
+    Operation(
+        "get",
+        "/api/conversation/{user_id}/sessions",
+        "Conversations",
+        "list_sessions",
+        "List a user's conversations",
+        answer=shapes.SessionList,
+        parameters=(_USER,),
+    ),
+    Operation(
+        "get",
+        "/api/conversation/{user_id}/sessions/{session_id}",
+        "Conversations",
+        "show_session",
+        "Show a conversation",
+        answer=shapes.SessionDetail,
+        parameters=(_USER, _SESSION),
+    ),
+    Operation(
+        "delete",
+        "/api/conversation/{user_id}/sessions/{session_id}",
+        "Conversations",
+        "delete_session",
+        "Forget a conversation",
+        answer=shapes.Deleted,
+        parameters=(_USER, _SESSION),
+    ),
+    Operation(
+        "post",
+        "/api/conversation/{user_id}/sessions/{session_id}/stop",
+        "Conversations",
+        "stop_answer",
+        "Stop the answer that is under way",
+        answer=shapes.Stopped,
+        parameters=(_USER, _SESSION),
     ),
 )

@@ -21,6 +21,7 @@ HEADERS = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
 }
+_PLACE = re.compile(r"\{(\w+)\}")
 _CODE = re.compile(r"`([^`]+)`")
 Schema = Mapping[str, Any]
 
@@ -90,7 +91,7 @@ def _answer(content: Mapping[str, Any]) -> str:
 
 
 def _curl(method: str, path: str, content: Mapping[str, Any] | None, base: str) -> str:
-    call = ["curl", "-N", base + path.replace("{", "").replace("}", "").replace("run_id", "RUN_ID")]
+    call = ["curl", "-N", base + _PLACE.sub(lambda place: place[1].upper(), path)]
     if method == "delete":
         call[1:2] = ["-X", "DELETE"]
     if content is None:

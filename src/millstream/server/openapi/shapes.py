@@ -278,3 +278,126 @@ class Approved(msgspec.Struct, frozen=True):
     run_id: str
     answered: list[str]
     approved: bool
+
+
+class TalkStatus(msgspec.Struct, frozen=True, tag="status", tag_field="type"):
+    """``processing`` comes first, with the ids; ``switched``: another model goes on, and ``message`` says why."""
+
+    status: str
+    timestamp: Timestamp
+    session_id: str | UnsetType | None = UNSET
+    message_id: str | UnsetType = UNSET
+    message: str | UnsetType = UNSET
+    model: str | UnsetType = UNSET
+
+
+class TalkContext(msgspec.Struct, frozen=True, tag="context", tag_field="type"):
+    """What the user seems to want; it comes when it is known, beside the answer."""
+
+    intent: str
+    entities: dict[str, Any]
+    updated: bool
+    timestamp: Timestamp
+
+
+class TalkComplete(msgspec.Struct, frozen=True, tag="complete", tag_field="type"):
+    """The end of an answer, with what the user might say next."""
+
+    suggestions: list[str]
+    session_id: str | None
+    message_id: str
+    model: str
+    usage: Usage | None
+    metrics: Metrics
+    finish_reason: str
+    timestamp: Timestamp
+
+
+class TalkError(msgspec.Struct, frozen=True, tag="error", tag_field="type"):
+    """What went wrong. ``resumable``: something was said, and may be gone on with by ``resume``."""
+
+    code: str
+    message: str
+    retryable: bool
+    retry_after: float | UnsetType = UNSET
+    session_id: str | UnsetType | None = UNSET
+    message_id: str | UnsetType = UNSET
+    resumable: bool | UnsetType = UNSET
+    timestamp: Timestamp | UnsetType = UNSET
+
+
+TalkEvent = TalkStatus | TalkContext | StreamChunk | TalkComplete | TalkError
+
+
+class TalkReply(msgspec.Struct, frozen=True):
+    """A whole answer."""
+
+    message: str
+    suggestions: list[str]
+    session_id: str | None
+    message_id: str
+    model: str
+    usage: Usage | None
+    metrics: Metrics
+    finish_reason: str
+    intent: str | None
+    entities: dict[str, Any]
+
+
+class Session(msgspec.Struct, frozen=True):
+    """A conversation."""
+
+    id: str
+    title: str
+    created: Timestamp
+    updated: Timestamp
+    message_count: int
+
+
+class SessionList(msgspec.Struct, frozen=True):
+    sessions: list[Session]
+
+
+class SessionContext(msgspec.Struct, frozen=True):
+    intent: str | None
+    entities: dict[str, Any]
+
+
+class SessionUsage(msgspec.Struct, frozen=True):
+    input_tokens: int
+    output_tokens: int
+
+
+class SessionMessage(msgspec.Struct, frozen=True):
+    """What was said. From ``state`` on, only answers have the fields."""
+
+    id: str
+    role: Literal["user", "assistant"]
+    content: str
+    created: Timestamp
+    run_id: str
+    state: str | UnsetType = UNSET
+    model: str | UnsetType = UNSET
+    suggestions: list[str] | UnsetType = UNSET
+    intent: str | UnsetType = UNSET
+    entities: dict[str, Any] | UnsetType = UNSET
+    usage: SessionUsage | UnsetType = UNSET
+
+
+class SessionDetail(msgspec.Struct, frozen=True):
+    """``running`` is the run of the answer that is under way."""
+
+    id: str
+    title: str
+    created: Timestamp
+    updated: Timestamp
+    message_count: int
+    context: SessionContext
+    running: str | None
+    messages: list[SessionMessage]
+
+
+class Stopped(msgspec.Struct, frozen=True):
+    """False: nothing was under way."""
+
+    stopped: bool
