@@ -1,14 +1,13 @@
-"""``/openapi.json`` and ``/docs``, for the application."""
+"""``/openapi.json`` and ``/docs``, for the application. What they are made of is loaded when somebody asks."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Route
-
-from millstream.server.openapi.document import document
-from millstream.server.openapi.operations import OPERATIONS
 
 
 def routes() -> list[BaseRoute]:
@@ -16,8 +15,7 @@ def routes() -> list[BaseRoute]:
 
 
 async def _document(request: Request) -> Response:
-    said = document(OPERATIONS, _mount(request))
-    return Response(msgspec.json.encode(said), media_type="application/json")
+    return Response(msgspec.json.encode(_said(_mount(request))), media_type="application/json")
 
 
 async def _docs(request: Request) -> Response:
@@ -25,7 +23,14 @@ async def _docs(request: Request) -> Response:
 
     at = _mount(request)
     base = f"{request.url.scheme}://{request.url.netloc}{at}"
-    return HTMLResponse(page(document(OPERATIONS, at), base), headers=HEADERS)
+    return HTMLResponse(page(_said(at), base), headers=HEADERS)
+
+
+def _said(at: str) -> dict[str, Any]:
+    from millstream.server.openapi.document import document
+    from millstream.server.openapi.operations import OPERATIONS
+
+    return document(OPERATIONS, at)
 
 
 def _mount(request: Request) -> str:
