@@ -120,6 +120,10 @@ class Meter(Protocol):
         """Raises ``PolicyRefusal`` unless the caller may use the model."""
         ...
 
+    async def expect(self) -> None:
+        """Raises ``PolicyRefusal`` where no call would be let in now, for who wants to know before a stream begins."""
+        ...
+
     async def admit(self, route: Route, request: Callable[[], Request]) -> Settle:
         """Lets one call in, or raises ``PolicyRefusal``. What is returned is called once when it has ended."""
         ...
@@ -545,7 +549,11 @@ async def _metered(
     """As ``_retried``, if the meter lets it in. Raises ``PolicyRefusal`` if not."""
     if gateway.meter is None or record.route is None:
         return await _retried(gateway, record, once)
-    settle = await gateway.meter.admit(record.route, request)
+    try:
+        settle = await gateway.meter.admit(record.route, request)
+    except MillstreamError as error:
+        record.error = error
+        raise
     before = record.usage  # of an earlier call for the same client
     try:
         return await _retried(gateway, record, once)

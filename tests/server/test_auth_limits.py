@@ -227,3 +227,24 @@ def test_another_host_or_origin_gets_nowhere_without_a_key(site: Site) -> None:
                 assert "access-control-allow-origin" not in client.headers
 
     run(main())
+
+
+@pytest.mark.parametrize("path", ["/api/v1/stream", "/mcp/chat/stream"])
+def test_apps_are_told_of_a_limit_before_their_stream_begins(site: Site, path: str) -> None:
+    wire = ChatWire()
+
+    async def main() -> None:
+        keys: dict[str, dict[str, Any]] = {"a": {"requests_per_minute": 1}}
+        async with (
+            site.upstream(answers(wire)),
+            gateway(site, keys) as thread,
+            RawClient(thread.address) as client,
+        ):
+            ask_for = {"messages": [{"role": "user", "content": "hello"}], "model": model_of(wire)}
+            told = [
+                (await client.ask("POST", path, msgspec.json.encode(ask_for), {"x-api-key": "a"}))[0] for _ in range(2)
+            ]
+            assert told == [200, 429]
+            assert 1 <= int(client.headers["retry-after"]) <= 60
+
+    run(main())

@@ -57,6 +57,8 @@ class Ledger(Protocol):
         """Adds ``change``, which may be negative, to a window that has not ended; others are past caring."""
         ...
 
+    async def aclose(self) -> None: ...
+
 
 class MemoryLedger:
     """In this process. ``now`` is Unix time."""
@@ -82,6 +84,9 @@ class MemoryLedger:
         key = (account, window)
         if key in self._used:
             self._used[key] = max(0, self._used[key] + change)
+
+    async def aclose(self) -> None:
+        return
 
     def _sweep(self) -> None:
         now = self._now()

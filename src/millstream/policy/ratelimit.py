@@ -6,14 +6,16 @@ https://limits.readthedocs.io/en/stable/strategies.html: a moving window, so tha
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from millstream.core.errors import Kind, PolicyRefusal, UpstreamFault
 
 if TYPE_CHECKING:
     from limits.aio.strategies import MovingWindowRateLimiter
+    from redis.asyncio import ConnectionPool
 
 _NAMESPACE = "millstream"
+_TIMEOUT_S = 5.0
 
 
 class Rates:
@@ -23,17 +25,25 @@ class Rates:
         self._now = now
         self._redis_url = redis_url
         self._limiter: MovingWindowRateLimiter | None = None
+        self._pool: ConnectionPool | None = None
 
     async def take(self, what: str, account: str, per_minute: int) -> None:
         """One ``what`` of ``account``. Raises ``PolicyRefusal`` (429) with the seconds until the next one may come, and
         ``UpstreamFault`` (503) where Redis does not answer: a limit that cannot be looked up lets nobody in."""
+        await self._ask(what, account, per_minute, takes=True)
+
+    async def expect(self, what: str, account: str, per_minute: int) -> None:
+        """As ``take``, but takes none."""
+        await self._ask(what, account, per_minute, takes=False)
+
+    async def _ask(self, what: str, account: str, per_minute: int, *, takes: bool) -> None:
         from limits import RateLimitItemPerMinute
         from limits.errors import StorageError
 
         limiter = self._limiter = self._limiter or self._made()
         item = RateLimitItemPerMinute(per_minute, namespace=_NAMESPACE)
         try:
-            if await limiter.hit(item, what, account):
+            if await (limiter.hit if takes else limiter.test)(item, what, account):
                 return
             reset, _ = await limiter.get_window_stats(item, what, account)
         except StorageError as error:
@@ -50,5 +60,15 @@ class Rates:
 
         if self._redis_url is None:
             return MovingWindowRateLimiter(MemoryStorage(wrap_exceptions=True))
-        storage = RedisStorage(f"async+{self._redis_url}", wrap_exceptions=True, implementation="redispy")
+        from redis.asyncio import ConnectionPool
+
+        self._pool = pool = ConnectionPool.from_url(
+            self._redis_url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S
+        )
+        options: dict[str, Any] = {"connection_pool": pool}
+        storage = RedisStorage("async+redis://", wrap_exceptions=True, implementation="redispy", **options)
         return MovingWindowRateLimiter(storage)
+
+    async def aclose(self) -> None:
+        if self._pool is not None:
+            await self._pool.disconnect()

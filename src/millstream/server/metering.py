@@ -96,11 +96,19 @@ class UsageMeter:
             await asyncio.wait({self._task})
         await self._write()
         await self._store.aclose()
+        await self._ledger.aclose()
+        await self._rates.aclose()
 
     def permit(self, model: str, route: Route) -> None:
         """Raises ``PolicyRefusal`` (403)."""
         if not caller().may_use(model, route.name):
             raise PolicyRefusal(f"this key may not use the model {model!r}", Kind.PERMISSION, code="model_not_allowed")
+
+    async def expect(self) -> None:
+        """Raises ``PolicyRefusal`` (429) for a caller who has had its rate of requests."""
+        who = caller()
+        if who.limits.requests_per_minute is not None:
+            await self._rates.expect("requests", who.account, who.limits.requests_per_minute)
 
     async def admit(self, route: Route, request: Callable[[], Request]) -> Settle:
         """Raises ``PolicyRefusal``: 429 with the time to come back for rates, 402 for a budget."""

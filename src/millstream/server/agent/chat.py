@@ -130,6 +130,8 @@ class AgentChat:
         gateway, agent = self._gateway, self._agent
         plain = Ask(ask.query, ask.messages, ask.model, ask.system, ask.session_id, ask.max_tokens)
         request = request_of(plain, gateway.routes.default, gateway.dialects["openai_chat"])
+        if gateway.meter is not None:
+            await gateway.meter.expect()
         record = Record(run_id, NAME, model=request.model, stream=True)
         most = agent.options.max_iterations
         options = replace(

@@ -38,6 +38,8 @@ class Beginner:
         request = request_of(ask, gateway.routes.default, gateway.dialects["openai_chat"])
         record = Record(run_id, NAME, model=request.model, stream=True)
         producer = model_producer(gateway, request, record)
+        if gateway.meter is not None and not self._runs.is_here(run_id):
+            await gateway.meter.expect()
         model = record.route.name if record.route is not None else request.model
         about = RunAbout("", self.owner(), surface, model, ask.session_id)
         try:

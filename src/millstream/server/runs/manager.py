@@ -104,6 +104,10 @@ class Runs:
                 await asyncio.wait({self._watching})
             await self._tasks.__aexit__(kind, error, trace)
 
+    def is_here(self, run_id: str) -> bool:
+        """Under way in this process."""
+        return run_id in self._here
+
     def new_id(self) -> str:
         return f"run_{self._new_id().rpartition('_')[2]}"
 
