@@ -8,6 +8,8 @@ PYTEST := $(BIN)/python -m pytest
 PARALLEL := --numprocesses=logical --maxprocesses=4 --dist=loadfile
 AGENTS := tests/e2e/node_modules/.package-lock.json
 SDKS := tests/matrix/node_modules/.package-lock.json
+FRONTS := tests/front/node_modules/.package-lock.json
+EXAMPLES := examples/react-chat/node_modules/.package-lock.json examples/react-agent/node_modules/.package-lock.json
 JUDGES := build/judges
 
 export PYTHON
@@ -23,7 +25,7 @@ help: ## What can be made
 run: $(VENV)/.stamp-run ## Install into .venv and start the gateway with its embedded model
 	@$(BIN)/millstream serve --unknown-model default $(ARGS)
 
-test: $(VENV)/.stamp-test $(AGENTS) $(SDKS) lint ## Everything: format, types, imports, the whole suite with coverage
+test: $(VENV)/.stamp-test $(AGENTS) $(SDKS) $(FRONTS) $(EXAMPLES) lint ## Everything: format, types, imports, the whole suite with coverage
 	$(PYTEST) $(PARALLEL) --cov --cov-report=term:skip-covered $(ARGS)
 
 check: $(VENV)/.stamp-test lint ## The quick gate: format, types, imports, unit tests
@@ -61,7 +63,7 @@ lock: ## Resolve all dependencies anew and write constraints.txt
 	scripts/lock
 
 clean: ## Remove what the other targets made here
-	rm -rf $(VENV) bench/build tests/e2e/node_modules tests/matrix/node_modules build dist .coverage* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) bench/build tests/e2e/node_modules tests/matrix/node_modules tests/front/node_modules examples/*/node_modules examples/*/dist build dist .coverage* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.stamp-venv: scripts/make-venv Makefile
@@ -100,4 +102,11 @@ $(SDKS): tests/matrix/package-lock.json
 	    echo "installing the TypeScript SDKs for the tests …"; cd tests/matrix && npm ci --loglevel=error; \
 	else \
 	    echo "npm is not installed: what the TypeScript SDKs read will not be tested"; \
+	fi
+
+$(FRONTS) $(EXAMPLES): %/node_modules/.package-lock.json: %/package-lock.json
+	@if command -v npm >/dev/null 2>&1; then \
+	    echo "installing what $* needs …"; cd $* && npm install --no-save --loglevel=error; \
+	else \
+	    echo "npm is not installed: what needs $* will not be tested"; \
 	fi

@@ -26,20 +26,24 @@ from millstream.core.messages import (
 )
 from millstream.dialects.fronts import file_part
 from millstream.dialects.ui_messages import NAME
+from millstream.dialects.ui_messages.model_messages import model_turns
 
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class UiMessage(msgspec.Struct, frozen=True):
+    """With ``content`` in place of ``parts`` it is one of the AI SDK's model messages, as assistant-ui sends them."""
+
     role: str
     parts: list[dict[str, Any]] = []
     id: str = ""
+    content: str | list[dict[str, Any]] | None = None
 
 
 class ClientTool(msgspec.Struct, frozen=True):
     """A tool that the page itself runs."""
 
-    name: str
+    name: str = ""
     description: str | None = None
     parameters: dict[str, Any] | None = None
     inputSchema: dict[str, Any] | None = None  # noqa: N815  # the AI SDK's own name
@@ -56,7 +60,7 @@ class ChatAsk(msgspec.Struct, frozen=True):
     model: str | None = None
     system: str | None = None
     max_tokens: int | None = None
-    tools: tuple[ClientTool, ...] = ()
+    tools: tuple[ClientTool, ...] | dict[str, ClientTool] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +109,10 @@ def request_of(ask: ChatAsk, default_model: str) -> Request:
     for number, message in enumerate(ask.messages):
         path = f"messages[{number}]"
         if message.role == "system":
-            system += [part for part in _user_parts(message.parts, path) if isinstance(part, TextPart)]
+            parts = _user_parts(message.parts, path)
+            system += [TextPart(message.content)] if isinstance(message.content, str) else parts
+        elif message.content is not None:
+            turns += model_turns(message.role, message.content, path)
         elif message.role == "user":
             parts = _user_parts(message.parts, path)
             if parts:
@@ -116,17 +123,25 @@ def request_of(ask: ChatAsk, default_model: str) -> Request:
             raise ClientFault(f"{path}.role: it is system, user or assistant", param=f"{path}.role")
     if not turns:
         raise ClientFault("messages: there is nothing in them", param="messages")
-    tools = tuple(Tool(tool.name, tool.description, tool.parameters or tool.inputSchema or {}) for tool in ask.tools)
     return Request(
         NAME,
         ask.model or default_model,
         tuple(turns),
         system=tuple(system),
         system_plain=len(system) == 1,
-        tools=tools,
+        tools=_tools(ask),
         stream=True,
         include_usage=True,
         max_tokens=ask.max_tokens,
+    )
+
+
+def _tools(ask: ChatAsk) -> tuple[Tool, ...]:
+    given = ask.tools.items() if isinstance(ask.tools, dict) else [(tool.name, tool) for tool in ask.tools]
+    if not all(name for name, _ in given):
+        raise ClientFault("tools: each needs a name", param="tools")
+    return tuple(
+        Tool(name, tool.description, tool.parameters or tool.inputSchema or {"type": "object"}) for name, tool in given
     )
 
 
