@@ -21,8 +21,9 @@ SCENARIOS = Path(__file__).parent / "scenarios"
 LIMIT_MS = 20_000
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Generator[Browser]:
+    """Not for longer than a module: Playwright keeps an event loop in this thread, where other tests have their own."""
     program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if program is None:
         pytest.skip("chromium is not installed")
@@ -53,7 +54,7 @@ def tools() -> Tools:
     return house.add("open_log", _log, permission="ask")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Generator[GatewayThread]:
     config = Config(
         default_model="replay/mill", replay=ReplayConfig(folder=str(SCENARIOS)), tools=ToolsConfig(mode="gateway")
@@ -62,7 +63,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Generator[GatewayThread
         yield found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def locked() -> Generator[GatewayThread]:
     """It asks for a key."""
     server = ServerConfig(api_key="sesame")

@@ -14,10 +14,12 @@ from millstream.testing.gateway import GatewayThread
 MILL = re.compile("^\\s*A mill takes what passes by anyway.*so does the stone\\.\\s*$", re.DOTALL)
 LONG = "one two three four five six seven eight nine ten " * 12
 
+_SURFACES = ("plain", "socket", "agent", "conversation", "ui", "agui", "anthropic", "chat", "responses", "gemini")
+
 
 def test_each_surface_gives_the_same_answer(visit: Visit) -> None:
     page = visit()
-    for surface in ("plain", "socket", "agent", "anthropic", "chat", "responses", "gemini"):
+    for surface in _SURFACES:
         ask(page, "plain" if surface == "socket" else surface, socket=surface == "socket")
         ended(page)
         assert MILL.match(answer(page)), surface

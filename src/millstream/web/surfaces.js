@@ -6,6 +6,7 @@
 // `resume(known)` gives the request that takes up what was cut, where that can be; `again` says that it tells everything
 // anew instead of going on.
 
+const WAITS = "a tool waits for your approval: open the run under Runs";
 const BEGAN_HEADER = "x-millstream-run";
 const post = (path, body, headers = {}) => ({
   method: "POST", path, headers: { "content-type": "application/json", ...headers }, body,
@@ -181,6 +182,11 @@ function uiFrames() {
         return [{ kind: "tool", phase: "done", id: said.toolCallId, content: shown(said.output), isError: false }];
       case "tool-output-error":
         return [{ kind: "tool", phase: "done", id: said.toolCallId, content: said.errorText, isError: true }];
+      case "tool-approval-request": return [{ kind: "status", text: WAITS }];
+      case "finish": {
+        const usage = said.messageMetadata?.usage ?? {};
+        return [{ kind: "usage", input: usage.inputTokens, output: usage.outputTokens, reason: said.finishReason }];
+      }
       case "error": return [failure({ message: said.errorText })];
       default: return [];
     }
@@ -198,7 +204,10 @@ function aguiFrames() {
       case "TOOL_CALL_START": return [{ kind: "tool", phase: "detected", id: said.toolCallId, tool: said.toolCallName }];
       case "TOOL_CALL_END": return [{ kind: "tool", phase: "running", id: said.toolCallId }];
       case "TOOL_CALL_RESULT": return [{ kind: "tool", phase: "done", id: said.toolCallId, content: shown(said.content), isError: false }];
-      case "RUN_FINISHED": return [{ kind: "end", reason: said.outcome?.type ?? "finished" }];
+      case "RUN_FINISHED": {
+        const usage = said.usage?.[0] ?? {};
+        return [{ kind: "end", reason: said.outcome?.type === "interrupt" ? WAITS : said.outcome?.type, input: usage.inputTokens, output: usage.outputTokens }];
+      }
       case "RUN_ERROR": return [failure(said)];
       default: return [];
     }
@@ -247,6 +256,8 @@ export const SURFACES = [
   {
     id: "ui", group: "Front ends", name: "AI SDK messages", path: "/api/chat", frames: uiFrames,
     ask: (form) => post("/api/chat", { id: form.streamId, messages: parts(form), trigger: "submit-message", ...maybe("model", form.model) }),
+    again: true,
+    resume: (known) => known.runId && get(`/api/chat/${known.streamId}/stream`),
   },
   {
     id: "agui", group: "Front ends", name: "AG-UI", path: "/agui", frames: aguiFrames,
