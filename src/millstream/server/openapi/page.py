@@ -70,7 +70,7 @@ def _operation(method: str, path: str, operation: Mapping[str, Any], base: str) 
     if "parameters" in operation:
         yield "<table><caption>Parameters</caption><thead><tr><th>Name<th>In<th>Meaning</thead><tbody>"
         for one in operation["parameters"]:
-            about = f"{_prose(one['description'])} {_kind(one['schema'])}"
+            about = f"{_prose(one['description'])} <small>{_kind(one['schema'])}</small>"
             yield f"<tr><td><code>{escape(one['name'])}</code><td>{one['in']}<td>{about}"
         yield "</tbody></table>"
     content = operation.get("requestBody", {}).get("content", {}).get("application/json")
