@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -51,6 +52,31 @@ class Shell:
 def shell(tmp_path: Path) -> Shell:
     environ = {name: os.environ[name] for name in _KEPT if name in os.environ}
     return Shell(tmp_path, environ | {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "MILLSTREAM_PORT": "0"})
+
+
+Inside = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def inside(shell: Shell, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Inside:
+    """Does what ``shell.run`` does, in this process: for commands that end early and leave nothing behind."""
+
+    from millstream.cli import main
+
+    def run(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        with monkeypatch.context() as here:
+            for name in os.environ:
+                here.delenv(name)
+            for name, value in shell.environ.items():
+                here.setenv(name, value)
+            here.chdir(shell.home)
+            here.setattr("sys.argv", ["millstream", *arguments])
+            here.setattr("sys.stdin", io.StringIO(stdin))
+            status = main.main()
+        out, err = capsys.readouterr()
+        return subprocess.CompletedProcess(["millstream", *arguments], status, out, err)
+
+    return run
 
 
 @dataclass

@@ -13,7 +13,7 @@ import typer
 from millstream.cli import lookalikes, main
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import Agent, Serve, Shell
+    from tests.cli.conftest import Agent, Inside, Serve, Shell
 
 KEY = "gsk_0123456789abcdefWXYZ"
 
@@ -86,8 +86,8 @@ def test_every_command_has_a_summary_and_an_example(
     assert f"    millstream {' '.join(path)}" in text.partition("Examples:")[2]
 
 
-def test_help_of_something_that_is_not_there_names_the_nearest(shell: Shell) -> None:
-    done = shell.run("help", "launch", "clod")
+def test_help_of_something_that_is_not_there_names_the_nearest(inside: Inside) -> None:
+    done = inside("help", "launch", "clod")
     assert done.returncode == 2
     assert "No such command 'clod'. Did you mean" in done.stderr
 

@@ -15,7 +15,7 @@ from millstream.cli.importing.reading import relaxed_json
 from millstream.config import check
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import Shell
+    from tests.cli.conftest import Inside, Shell
 
 SECRET = "sk-0123456789abcdefWXYZ"
 
@@ -248,8 +248,8 @@ def _router(shell: Shell) -> Path:
     return file
 
 
-def test_what_is_printed_is_valid_and_shows_no_key(shell: Shell) -> None:
-    done = shell.run("import", str(_router(shell)))
+def test_what_is_printed_is_valid_and_shows_no_key(shell: Shell, inside: Inside) -> None:
+    done = inside("import", str(_router(shell)))
     assert done.returncode == 0, done.stderr
     assert tomllib.loads(done.stdout)["default_model"] == "deepseek/deepseek-chat"
     assert SECRET not in done.stdout + done.stderr
@@ -258,15 +258,15 @@ def test_what_is_printed_is_valid_and_shows_no_key(shell: Shell) -> None:
     assert "keys are not printed; --write stores them" in done.stderr
 
 
-def test_what_is_written_can_be_served_at_once(shell: Shell) -> None:
+def test_what_is_written_can_be_served_at_once(shell: Shell, inside: Inside) -> None:
     shell.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.fail.Keyring"
     folder = shell.home / ".config/millstream"
     folder.mkdir(parents=True)
     (folder / "config.toml").write_text("# mine\n")
-    refused = shell.run("import", str(_router(shell)), "--write")
+    refused = inside("import", str(_router(shell)), "--write")
     assert refused.returncode == 1
     assert "--force writes over them, and keeps them in a .bak" in refused.stderr
-    done = shell.run("import", str(_router(shell)), "--write", "--force")
+    done = inside("import", str(_router(shell)), "--write", "--force")
     assert done.returncode == 0, done.stderr
     assert SECRET not in done.stdout + done.stderr
     assert (folder / "config.toml.bak").read_text() == "# mine\n"
@@ -277,13 +277,15 @@ def test_what_is_written_can_be_served_at_once(shell: Shell) -> None:
     assert "claude-*haiku*" in rows["ollama/qwen2.5-coder:latest"]["aliases"]
 
 
-def test_a_folder_of_kimi_code_is_taken_with_its_servers_and_their_secrets_stay_hidden(shell: Shell) -> None:
+def test_a_folder_of_kimi_code_is_taken_with_its_servers_and_their_secrets_stay_hidden(
+    shell: Shell, inside: Inside
+) -> None:
     folder = shell.home / ".kimi-code"
     folder.mkdir()
     (folder / "config.toml").write_text(KIMI)
     servers = {"files": {"command": "npx", "env": {"TOKEN": SECRET}}}
     (folder / "mcp.json").write_text(json.dumps({"mcpServers": servers}))
-    done = shell.run("import", str(folder))
+    done = inside("import", str(folder))
     assert done.returncode == 0, done.stderr
     assert tomllib.loads(done.stdout)["mcp_servers"]["files"]["env"] == {"TOKEN": "…"}
     assert SECRET not in done.stdout + done.stderr
@@ -301,11 +303,13 @@ def test_a_folder_of_kimi_code_is_taken_with_its_servers_and_their_secrets_stay_
         ("notes", "", "holds none of config.json"),
     ],
 )
-def test_what_cannot_be_imported_is_said_in_one_line(shell: Shell, name: str, text: str, told: str) -> None:
+def test_what_cannot_be_imported_is_said_in_one_line(
+    shell: Shell, inside: Inside, name: str, text: str, told: str
+) -> None:
     folder = shell.home / "other"
     folder.mkdir()
     (folder / name).write_text(text)
-    done = shell.run("import", str(folder))
+    done = inside("import", str(folder))
     assert done.returncode in (1, 2)
     assert told in done.stderr
     assert (done.stdout, done.stderr.count("\n")) == ("", 1)

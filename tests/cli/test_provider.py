@@ -12,32 +12,32 @@ from millstream.cli.config_file import changed
 from millstream.config import ConfigError
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import Shell
+    from tests.cli.conftest import Inside, Shell
 
 
 def _file(shell: Shell) -> Path:
     return shell.home / ".config/millstream/config.toml"
 
 
-def test_a_provider_is_made_the_default_and_what_it_lacks_is_said(shell: Shell) -> None:
-    done = shell.run("provider", "groq")
+def test_a_provider_is_made_the_default_and_what_it_lacks_is_said(shell: Shell, inside: Inside) -> None:
+    done = inside("provider", "groq")
     assert done.stdout == f"The default model is now groq/moonshotai/kimi-k2-instruct-0905 ({_file(shell)}).\n"
     assert done.stderr == "millstream: groq cannot be used yet: millstream set-key groq\n"
     assert stat.S_IMODE(_file(shell).stat().st_mode) == 0o600
-    assert "is already groq/" in shell.run("provider", "groq").stdout
-    lines = shell.run("provider").stdout.splitlines()
+    assert "is already groq/" in inside("provider", "groq").stdout
+    lines = inside("provider").stdout.splitlines()
     assert lines[1].split()[0] == "groq"
     assert lines[1].split()[-3:] == ["GROQ_API_KEY", "missing", "default"]
 
 
-def test_comments_order_mode_and_links_of_the_file_stay(shell: Shell) -> None:
+def test_comments_order_mode_and_links_of_the_file_stay(shell: Shell, inside: Inside) -> None:
     real = shell.home / "dotfiles/settings.toml"
     real.parent.mkdir()
     real.write_text('# mine\ndefault_model = "embedded"  # for now\n\n[server]\nport = 9000 # free here\n')
     real.chmod(0o640)
     link = shell.home / "settings.toml"
     link.symlink_to(real)
-    assert shell.run("provider", "openai", "--model", "gpt-5-mini", "--config", str(link)).returncode == 0
+    assert inside("provider", "openai", "--model", "gpt-5-mini", "--config", str(link)).returncode == 0
     assert link.is_symlink()
     assert stat.S_IMODE(real.stat().st_mode) == 0o640
     assert real.read_text() == (
@@ -53,8 +53,8 @@ def test_comments_order_mode_and_links_of_the_file_stay(shell: Shell) -> None:
         (["provider", "--model", "x"], "--model goes with a provider's name"),
     ],
 )
-def test_a_mistake_is_one_line_and_status_2(shell: Shell, arguments: list[str], told: str) -> None:
-    done = shell.run(*arguments)
+def test_a_mistake_is_one_line_and_status_2(inside: Inside, arguments: list[str], told: str) -> None:
+    done = inside(*arguments)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert told in done.stderr
 

@@ -15,7 +15,7 @@ from millstream.cli import keys
 from millstream.providers import catalog
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import Shell
+    from tests.cli.conftest import Inside, Shell
 
 KEY = "gsk_0123456789abcdefWXYZ"
 OTHER = "gsk_9876543210fedcbaSTUV"
@@ -166,17 +166,17 @@ def test_a_key_of_a_wrong_shape_is_stored_only_on_demand(shell: Shell) -> None:
         (["set-key"], "Missing argument 'provider'"),
     ],
 )
-def test_a_mistake_is_one_line_and_status_2(shell: Shell, arguments: list[str], told: str) -> None:
-    done = shell.run(*arguments)
+def test_a_mistake_is_one_line_and_status_2(inside: Inside, arguments: list[str], told: str) -> None:
+    done = inside(*arguments)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert told in done.stderr
     assert KEY not in done.stderr
 
 
-def test_a_file_of_keys_that_is_broken_is_named_and_not_quoted(shell: Shell) -> None:
-    shell.run("set-key", "groq", KEY)
+def test_a_file_of_keys_that_is_broken_is_named_and_not_quoted(shell: Shell, inside: Inside) -> None:
+    _stored(shell).parent.mkdir(parents=True)
     _stored(shell).write_text(f"GROQ_API_KEY = {KEY}\n")
-    done = shell.run("models")
+    done = inside("models")
     assert done.returncode == 2
     assert f"{_stored(shell)} is not valid TOML" in done.stderr
     assert KEY not in done.stderr

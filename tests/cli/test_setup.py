@@ -16,7 +16,7 @@ from screen import Screen
 from millstream.cli.setup import alias
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import Agent, Serve, Shell
+    from tests.cli.conftest import Agent, Inside, Serve, Shell
 
 KEY = "gsk_0123456789abcdefWXYZ"
 OTHER = "gsk_9876543210fedcbaSTUV"
@@ -197,8 +197,8 @@ def test_yes_alone_writes_no_alias(shell: Shell, agent: Callable[[str], Agent]) 
         (["--alias", "x", "--agent", "clod", "--yes"], "no agent 'clod'; there are claude, codex, gemini, opencode"),
     ],
 )
-def test_in_a_pipe_what_is_missing_is_named(shell: Shell, arguments: list[str], told: str) -> None:
-    done = shell.run("setup", *arguments, stdin="sk-ant-0123456789abcdef\n")
+def test_in_a_pipe_what_is_missing_is_named(shell: Shell, inside: Inside, arguments: list[str], told: str) -> None:
+    done = inside("setup", *arguments, stdin="sk-ant-0123456789abcdef\n")
     assert done.returncode == 2
     assert told in done.stderr
     assert done.stderr.count("\n") == 1
