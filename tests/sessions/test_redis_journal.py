@@ -217,14 +217,34 @@ def test_many_entries_take_only_the_room_they_may(shared: RedisServer) -> None:
         journal = RedisJournal(shared.url, lambda: 1000.0, 2_000_000, prefix="{large}:")
         await journal.create("a", b"", LATER)
         last = 0
-        for _ in range(1000):
-            last = await journal.append("a", [b"x" * 30] * 1000)
+        for _ in range(200):
+            last = await journal.append("a", [b"x" * 30] * 5000)
         info = await journal.info("a")
         assert (last, info.last) == (1_000_000, 1_000_000)
         assert 1_800_000 < info.size <= 2_000_000
         assert info.size == (info.last - info.first + 1) * 30
         batch = await journal.read("a", last - 10)
         assert len(batch.entries) == 10
+        await journal.aclose()
+
+    asyncio.run(main())
+
+
+def test_large_entries_cost_the_server_no_more_than_is_asked_for(server: RedisServer) -> None:
+    """It looks at little more than one of them: it does one thing at a time, and everyone waits."""
+
+    def memory(name: str) -> int:
+        fields = dict(line.split(":") for line in server.say("INFO", "memory").decode().splitlines() if ":" in line)
+        return int(fields[name])
+
+    async def main() -> None:
+        journal = _journal(server)
+        await journal.create("large", b"", LATER)
+        for _ in range(60):
+            await journal.append("large", [bytes(500_000)])
+        for after in range(60):
+            assert len((await journal.read("large", after)).entries) == 1
+        assert memory("used_memory_peak") - memory("used_memory") < 10_000_000
         await journal.aclose()
 
     asyncio.run(main())

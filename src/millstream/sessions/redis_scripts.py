@@ -88,13 +88,14 @@ while total > most do
     total = tonumber(redis.call('GET', base .. 'size'))
 end
 if total > most then  -- its own oldest entries, all but the last; some more, not to come again at once
-    local wanted, freed, count = total - most + math.floor(most / 32), 0, 0
+    local wanted, freed, count, some = total - most + math.floor(most / 32), 0, 0, 1
     local length = last - f[1] + 1
     while freed < wanted and count < length - 1 do
-        for _, entry in ipairs(redis.call('LRANGE', body, count, math.min(count + 127, length - 2))) do
+        for _, entry in ipairs(redis.call('LRANGE', body, count, math.min(count + some, length - 1) - 1)) do
             if freed >= wanted then break end
             freed, count = freed + #entry, count + 1
         end
+        some = math.min(some * 2, 1024)
     end
     redis.call('LTRIM', body, count, -1)
     redis.call('HSET', head, 'first', f[1] + count, 'size', f[3] + grown - freed)
@@ -114,14 +115,15 @@ if not f then return {'gone'} end
 local first, last = tonumber(f[1]), tonumber(f[2])
 if after > last then return {'beyond', last} end
 if after + 1 < first then return {'trimmed', first} end
-local found, size, place, full = {}, 0, after + 1 - first, false
+local found, size, place, full, some = {}, 0, after + 1 - first, false, 1
 while not full and place <= last - first do
-    for _, entry in ipairs(redis.call('LRANGE', base .. 'entries:' .. key, place, place + 127)) do
+    for _, entry in ipairs(redis.call('LRANGE', base .. 'entries:' .. key, place, place + some - 1)) do
         full = #found > 0 and size + #entry > most
         if full then break end
         found[#found + 1] = entry
         size, place = size + #entry, place + 1
     end
+    some = math.min(some * 2, 1024)  -- entries may be large: never look at many more than are wanted
 end
 return {'read', (f[4] == '1' and not full) and 1 or 0, found}
 """
