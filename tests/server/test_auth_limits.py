@@ -67,6 +67,8 @@ def test_a_key_is_for_its_models_alone(site: Site, client: Wire) -> None:
             assert status == 403
             assert "may not use the model" in client.problem_in(body)[1]
             assert (await ask(thread, client, "b"))[0] == 401
+            _, listed = await get(thread, "/v1/models", "a")
+            assert [model["id"] for model in listed["data"]] == [f"{client.name}-up/m"]
 
     run(main())
 

@@ -16,6 +16,7 @@ from millstream import __version__
 from millstream.core.errors import ClientFault, Kind
 from millstream.dialects.base import ErrorWords
 from millstream.pipeline import Gateway
+from millstream.server.identity import caller
 from millstream.server.model_api import Deliveries
 
 _UNKNOWN = dict.fromkeys(("capabilities", "deprecated_at", "line", "max_input_tokens", "max_tokens", "retires_at"))
@@ -66,7 +67,7 @@ class Info:
 
     async def models(self, _: Request) -> Response:
         """In the words of OpenAI and Anthropic at once, and in Google's, whose SDK asks at this path too."""
-        names = self._gateway.routes.names()
+        names = self._names()
         found = [self._model(name) for name in names]
         edges = {"first_id": found[0]["id"], "last_id": found[-1]["id"]} if found else {}
         google = [self._gemini_model(name) for name in names]
@@ -82,7 +83,7 @@ class Info:
 
     async def gemini_models(self, _: Request) -> Response:
         """https://ai.google.dev/api/models, on one page."""
-        return _json({"models": [self._gemini_model(name) for name in self._gateway.routes.names()]})
+        return _json({"models": [self._gemini_model(name) for name in self._names()]})
 
     async def gemini_model(self, request: Request) -> Response:
         name: str = request.path_params["target"]
@@ -106,6 +107,11 @@ class Info:
     def refusal(self, request: Request, fault: ClientFault) -> Response:
         reply = self._dialect_of(request.url.path).render_error(fault)
         return Response(reply.body, reply.status, reply.headers)
+
+    def _names(self) -> list[str]:
+        """Those that the caller may use."""
+        routes, who = self._gateway.routes, caller()
+        return [name for name in routes.names() if who.may_use(name, routes.resolve(name).name)]
 
     def _model(self, name: str) -> dict[str, object]:
         """OpenAI's and Anthropic's fields in one object."""
