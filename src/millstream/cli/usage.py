@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import http.client
 import os
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -79,6 +77,8 @@ def usage(
 
 def _read(tree: Config, groups: Sequence[str], first: date) -> dict[str, Any]:
     """From the file that the gateways of this machine write. Raises ``TyperException``."""
+    import asyncio
+
     from millstream.server.accounts import usage_path
     from millstream.server.usage import summary
     from millstream.sessions.base import StoreError
@@ -103,6 +103,7 @@ def _read(tree: Config, groups: Sequence[str], first: date) -> dict[str, Any]:
 
 def _ask(url: str, path: str, key: str | None) -> dict[str, Any]:
     """Raises ``TyperException`` with what the gateway says is wrong."""
+    import http.client
     from urllib.parse import urlsplit
 
     import msgspec
