@@ -76,8 +76,6 @@ class Runs:
         self.now = now
         self.resumes = 0
         """How often a run was read on from the middle."""
-        self.resumes = 0
-        """How often a run was read on from the middle."""
         self._deliveries = deliveries
         self._new_id = new_id
         self._holder = holder
@@ -229,7 +227,6 @@ class Runs:
 
         Raises ``ClientFault``: 404 for a run that is not there, or not ``owner``'s; 400 for a number beyond its end.
         """
-        self.resumes += after > 0
         self.resumes += after > 0
         run = self._here.get(run_id)
         if run is not None:
