@@ -73,7 +73,7 @@ $(VENV)/.stamp-venv: scripts/make-venv Makefile
 
 $(VENV)/.stamp-run: $(VENV)/.stamp-venv pyproject.toml constraints.txt
 	@echo "installing millstream …"
-	@$(INSTALL) --editable '.[embedded,mcp,workspace]'
+	@$(INSTALL) --editable '.[all]'
 	@touch $@
 
 $(VENV)/.stamp-test: $(VENV)/.stamp-run

@@ -22,6 +22,24 @@ from millstream.server.model_api import Deliveries
 _UNKNOWN = dict.fromkeys(("capabilities", "deprecated_at", "line", "max_input_tokens", "max_tokens", "retires_at"))
 """What Anthropic tells of its models and nobody of those behind us. Its clients want the fields to be there."""
 
+_ENDPOINTS = (
+    ("POST /v1/messages", "Anthropic Messages"),
+    ("POST /v1/chat/completions", "OpenAI Chat"),
+    ("POST /v1/responses", "OpenAI Responses, also a WebSocket"),
+    ("POST /v1beta/models/MODEL:METHOD", "Gemini"),
+    ("POST /api/v1/stream", "plain events; GET /ws/stream is the WebSocket"),
+    ("POST /mcp/chat/stream", "agents with tools"),
+    ("POST /api/conversation-stream/USER", "conversations"),
+    ("POST /api/chat", "AI SDK UI messages"),
+    ("POST /agui", "AG-UI"),
+    ("PUT  /v1/stream/NAME", "Durable Streams"),
+    ("GET  /v1/models", "models"),
+    ("GET  /docs", "the endpoints for apps"),
+    ("GET  /metrics", "for Prometheus"),
+    ("GET  /health", "version, uptime, open streams"),
+)
+"""What there is, for whoever asks at ``/`` without a browser."""
+
 
 class Info:
     """Handlers over one gateway. ``fingerprint`` tells gateways of other configurations apart, without secrets;
@@ -61,8 +79,7 @@ class Info:
 
     async def home(self, _: Request) -> Response:
         return PlainTextResponse(
-            f"millstream {__version__}\n\nPOST /v1/messages            Anthropic Messages\n"
-            "POST /v1/chat/completions    OpenAI Chat\nGET  /v1/models              models\nGET  /health\n"
+            f"millstream {__version__}\n\n" + "".join(f"{path:37}{what}\n" for path, what in _ENDPOINTS)
         )
 
     async def models(self, _: Request) -> Response:
