@@ -44,6 +44,13 @@ class Step:
 
 
 SCENES = (
+    Step("millstream setup\r", "or skip [groq]", 1.6),
+    Step("groq\r", "not shown", 0.5),
+    Step("gsk_this0key0is0made0up0for0the0recording0of0a0terminal\r", "Model [", 0.8),
+    Step("\r", "test call", 0.8),
+    Step("n\r", "[Y/n]", 1.0),
+    Step("\r", "is set up", 1.6),
+    Step("clear\r", "$ ", 0.3),
     Step("millstream chat --model replay/tour\r", "Ctrl-D leaves", 0.9),
     Step("How does a token travel?\r", "tokens/s", 1.6),
     Step("Tell me a long story\r", "socket", 1.6),
@@ -78,7 +85,8 @@ def record() -> list[tuple[float, str]]:
             _read_until(shell, step.seen, first, began, written)
             _read_for(shell, step.pause, began, written)
         shell.close(force=True)
-    return written
+        # The home that it had is gone by now.
+        return [(at, text.replace(home, "~")) for at, text in written]
 
 
 def _read_for(shell: pexpect.spawn, seconds: float, began: float, written: list[tuple[float, str]]) -> None:
