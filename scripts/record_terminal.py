@@ -197,6 +197,11 @@ def _shown(frames: list[tuple[float, list[Row]]]) -> list[Shown]:
     return found
 
 
+def _words(text: str) -> str:
+    """Browsers draw several plain spaces as one."""
+    return html.escape(text.strip(), quote=False).replace("  ", " \u00a0")
+
+
 def _element(shown: Shown) -> str:
     spans = ""
     for x, text, colour, bold, italic in shown.row:
@@ -204,7 +209,7 @@ def _element(shown: Shown) -> str:
         fill = f' fill="{colour}"' if colour != PALETTE["default"] else ""
         inner = len(text) - len(text.lstrip())
         column = LEFT + (x + inner) * WIDE
-        spans += f'<tspan x="{column:g}"{fill}{look}>{html.escape(text.strip(), quote=False)}</tspan>'
+        spans += f'<tspan x="{column:g}"{fill}{look}>{_words(text)}</tspan>'
     begin = f"l.begin+{shown.begin:.2f}s"
     if shown.end is None:
         # Whoever does not play the picture sees how it ends.

@@ -42,7 +42,7 @@ def choose_provider(offered: Sequence[Offer], wishes: Wishes, providers: Mapping
         return None
     _heading("Where shall the models come from?")
     print_table(
-        ["   provider", "speed", "context", "$ per million tokens", "key"],
+        ["   provider", "speed", "context", "$ per million", "key"],
         [[f"{number:>2} {offer.name}", *_line(offer)] for number, offer in enumerate(offered, 1)],
     )
     names = [offer.name for offer in offered]
@@ -53,13 +53,13 @@ def choose_provider(offered: Sequence[Offer], wishes: Wishes, providers: Mapping
 
 def _line(offer: Offer) -> list[str | Text]:
     if offer.provider.kind == "embedded":
-        key, speed = Text("not needed: a tiny model inside millstream, to try it", style="dim"), ""
+        key, speed = Text("not needed: tiny, to try it", style="dim"), ""
     elif offer.provider.key is not None:
         key, speed = Text(masked(offer.provider.key, offer.provider.key_prefix), style="green"), offer.speed or ""
     elif offer.key_url is not None:
         key, speed = Text(offer.key_url.removeprefix("https://"), style="dim"), offer.speed or ""
     elif offer.provider.local:
-        key, speed = Text(f"not needed: {offer.provider.base_url}", style="dim"), ""
+        key, speed = Text("not needed", style="dim"), ""
     else:
         key, speed = Text(offer.provider.key_env or "", style="dim"), ""
     return [speed, context_text(offer.context), price_text(offer.prices), key]
