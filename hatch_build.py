@@ -55,6 +55,6 @@ def _compile(source: Path, folder: Path) -> list[Path]:
     """The extension modules made of the package in ``source``, below ``folder``."""
     shutil.copytree(source / "millstream", folder / "millstream", ignore=shutil.ignore_patterns("__pycache__"))
     modules = [f"millstream/{package}/{name}.py" for package, names in COMPILED.items() for name in names]
-    subprocess.run([sys.executable, "-m", "mypyc", *modules], cwd=folder, check=True)  # noqa: S603  # our own files
+    subprocess.run([sys.executable, "-m", "mypyc", "--follow-imports=silent", *modules], cwd=folder, check=True)  # noqa: S603  # our own files
     shutil.rmtree(folder / "build")
     return [path.relative_to(folder) for path in folder.rglob("*") if path.suffix in (".so", ".pyd")]
