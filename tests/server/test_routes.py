@@ -258,7 +258,7 @@ def test_a_large_request_is_counted_while_others_are_served(site: Site) -> None:
                 served += 1
             assert await waiting == 200
             assert 400_000 < json.loads(await client.body.rest())["input_tokens"] < 600_000
-            assert served > 30, "while the body arrived, some are served anyway"
+            assert served > 8, "while the body arrived, four or so are served anyway"
 
     run(main())
 
