@@ -6,6 +6,8 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +17,8 @@ from typing import Any, TypeVar
 from millstream.sessions.base import StoreError
 
 _BUSY_S = 10.0
+_RETRY_S = 0.01
+_opening = threading.Lock()
 _MOST_AT_ONCE = 256
 """Questions of one transaction: those that come later should not wait for too many."""
 
@@ -25,17 +29,40 @@ def open_database(path: Path, schema: str, version: int) -> sqlite3.Connection:
     """A connection in autocommit mode to the file at ``path``, which only its owner can read; made with ``schema`` if
     it is new. Raises ``sqlite3.Error`` or ``OSError``, also for a file of another ``version``."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # SQLite gives the files beside it the rights of this one.
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-    database = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
+    with _opening:
+        _make_private(path)
+        database = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
     try:
-        database.execute("PRAGMA journal_mode = WAL")
+        _use_wal(database)
         database.execute("PRAGMA synchronous = NORMAL")
         _migrate(database, schema, version)
     except BaseException:
         database.close()
         raise
     return database
+
+
+def _make_private(path: Path) -> None:
+    """SQLite gives the files beside it the rights of this one. A file that is there is left alone: to close it would
+    let go of the locks that this process has on it (https://www.sqlite.org/howtocorrupt.html, 2.2)."""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        return
+
+
+def _use_wal(database: sqlite3.Connection) -> None:
+    """Where two do this to a new file at once, one is told that it is busy, whatever time limit it has set."""
+    end = time.monotonic() + _BUSY_S
+    while True:
+        try:
+            database.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                raise
+            time.sleep(_RETRY_S)
+        else:
+            return
 
 
 def _migrate(database: sqlite3.Connection, schema: str, version: int) -> None:
