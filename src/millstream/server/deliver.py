@@ -159,7 +159,8 @@ class Delivery:
     async def respond(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
         """A whole response."""
         self.started = True
-        headers = [(b"content-length", str(len(body)).encode()), *headers]
+        if status != 204:  # https://www.rfc-editor.org/rfc/rfc9110#section-8.6-11
+            headers = [(b"content-length", str(len(body)).encode()), *headers]
         await self._push({"type": "http.response.start", "status": status, "headers": headers})
         await self._push({"type": "http.response.body", "body": body, "more_body": False})
         self._ended = True

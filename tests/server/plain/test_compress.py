@@ -13,7 +13,7 @@ from gateway_site import run
 from plain_site import PlainSite, body, frames, text_of
 from responses_site import Held
 
-from millstream.server.plain.compress import choose
+from millstream.server.runs.compress import choose
 
 Decode = Callable[[bytes], bytes]
 

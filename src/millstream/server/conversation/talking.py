@@ -6,34 +6,33 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 
 import msgspec
-from starlette.types import Receive, Scope, Send
+from starlette.types import Receive, Scope
 
 from millstream.config import ConversationConfig
 from millstream.core.assemble import error_of
-from millstream.core.errors import GatewayBug, Kind, MillstreamError, UpstreamFault
+from millstream.core.errors import Kind, MillstreamError, UpstreamFault
 from millstream.core.run_events import RunEnd
+from millstream.dialects.base import ErrorReply
 from millstream.dialects.conversation import ConversationEvents, error_reply
 from millstream.policy.ratelimit import Rates
-from millstream.server.connection import connection_of
 from millstream.server.conversation.asking import read_ask
 from millstream.server.conversation.begin import Beginner, Begun, User
-from millstream.server.deliver import ClientGone, Delivery, Pulse
+from millstream.server.deliver import Delivery, Pulse
 from millstream.server.model_api import Deliveries
-from millstream.server.plain.compress import choose
-from millstream.server.runs.following import follow
+from millstream.server.runs.endpoint import RUN_HEADER, RunEndpoint
 from millstream.server.runs.manager import Runs
 from millstream.server.runs.reader import Reader
-from millstream.server.wire import encode_headers, header_map, read_body
+from millstream.server.wire import encode_headers, read_body
 from millstream.sessions.base import StoreError
-from millstream.telemetry import logs
 
-RUN_HEADER = "x-millstream-run"
 SESSION_HEADER = "x-millstream-session"
 
 
-class TalkEndpoint:
-    """``POST``: begin a turn. ``GET`` with a run's id: hear it again, and the rest of it. An ASGI application;
-    ``whole``: it answers once, with all of it."""
+class TalkEndpoint(RunEndpoint):
+    """``POST``: begin a turn. ``GET`` with a run's id: hear it again, and the rest of it. ``whole``: it
+    answers once, with all of it."""
+
+    about = "a conversation"
 
     def __init__(
         self,
@@ -49,34 +48,16 @@ class TalkEndpoint:
         compress: bool,
         whole: bool,
     ) -> None:
+        super().__init__(deliveries, pulse, compress=compress)
         self._beginner = beginner
         self._rates = rates
         self._user_of = user_of
         self._runs = runs
-        self._deliveries = deliveries
-        self._pulse = pulse
         self._caps = caps
         self._max_body = max_body
-        self._compress = compress
         self._whole = whole
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        delivery = Delivery(receive, send, self._pulse, connection_of(scope))
-        headers = header_map(scope)
-        try:
-            await self._serve(scope, receive, delivery, headers)
-        except ClientGone:
-            return
-        except MillstreamError as error:
-            await self._refuse(delivery, headers, error)
-        except StoreError as error:
-            unreachable = UpstreamFault(f"conversations cannot be reached: {error}", status=503, retryable=True)
-            await self._refuse(delivery, headers, unreachable)
-        except Exception as error:
-            logs.logger.error("a conversation failed", exc_info=error)
-            await self._refuse(delivery, headers, GatewayBug("an internal error; the gateway's log has it"))
-
-    async def _serve(self, scope: Scope, receive: Receive, delivery: Delivery, headers: Mapping[str, str]) -> None:
+    async def serve(self, scope: Scope, receive: Receive, delivery: Delivery, headers: Mapping[str, str]) -> None:
         """In this order: may they, so often, this; then who, and what about."""
         user = self._user_of(scope)
         told: dict[str, str] = {}
@@ -88,26 +69,19 @@ class TalkEndpoint:
             told[SESSION_HEADER] = begun.session_id
         else:
             begun = Begun(scope["path_params"]["run_id"], "")
-        reader = await self._runs.open(begun.run_id, user.owner)
-        if reader is None:
-            raise GatewayBug(f"run {begun.run_id} has no events")
         told[RUN_HEADER] = begun.run_id
-        with closing(reader):
+        with closing(await self._runs.read(begun.run_id, user.owner)) as reader:
             if self._whole:
                 await delivery.attend(lambda: self._answer(reader, delivery, told))
             else:
-                await self._follow(reader, delivery, headers, told)
+                await self.follow(reader, ConversationEvents(), delivery, headers, told)
 
-    async def _follow(
-        self, reader: Reader, delivery: Delivery, headers: Mapping[str, str], told: Mapping[str, str]
-    ) -> None:
-        encoder = choose(headers) if self._compress else None
-        if not reader.here:
-            self._deliveries.add(delivery)
-        try:
-            await follow(reader, ConversationEvents(), delivery, told, encoder=encoder)
-        finally:
-            self._deliveries.discard(delivery)
+    def unreachable(self, error: StoreError) -> MillstreamError:
+        return UpstreamFault(f"conversations cannot be reached: {error}", status=503, retryable=True)
+
+    def refusal(self, error: MillstreamError, headers: Mapping[str, str]) -> ErrorReply:
+        reads_events = not self._whole and "text/event-stream" in headers.get("accept", "")
+        return error_reply(error, as_stream=reads_events and error.kind is Kind.RATE_LIMIT)
 
     async def _answer(self, reader: Reader, delivery: Delivery, told: Mapping[str, str]) -> None:
         events = ConversationEvents()
@@ -127,11 +101,3 @@ class TalkEndpoint:
         }
         headers = {"content-type": "application/json", **told}
         await delivery.respond(200, encode_headers(headers), msgspec.json.encode(body))
-
-    async def _refuse(self, delivery: Delivery, headers: Mapping[str, str], error: MillstreamError) -> None:
-        if delivery.started:
-            await delivery.end()
-            return
-        reads_events = not self._whole and "text/event-stream" in headers.get("accept", "")
-        reply = error_reply(error, as_stream=reads_events and error.kind is Kind.RATE_LIMIT)
-        await delivery.respond(reply.status, encode_headers(reply.headers), reply.body)

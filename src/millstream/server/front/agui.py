@@ -16,9 +16,10 @@ from millstream.dialects.ag_ui.render import AgUiView, Place
 from millstream.dialects.ag_ui.request import RunAgentInput, read_input, request_of
 from millstream.dialects.fronts import question_id, run_and_approval
 from millstream.server.deliver import Delivery
-from millstream.server.front.base import RUN_HEADER, FrontEndpoint, no_content
+from millstream.server.front.base import FrontEndpoint, no_content
+from millstream.server.runs.endpoint import RUN_HEADER
 from millstream.server.runs.manager import about_of
-from millstream.server.wire import header_map, query_map, read_body
+from millstream.server.wire import query_map, read_body
 
 _RUN = "agui/run/"
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}")
@@ -29,8 +30,8 @@ class AgUi(FrontEndpoint):
     """``POST`` runs the agent; with a run's id that is known, it says that run again from ``Last-Event-ID`` on. ``GET``
     with ``?runId=`` does the latter only."""
 
-    async def serve(self, scope: Scope, receive: Receive, delivery: Delivery) -> None:
-        headers, query = header_map(scope), query_map(scope)
+    async def serve(self, scope: Scope, receive: Receive, delivery: Delivery, headers: Mapping[str, str]) -> None:
+        query = query_map(scope)
         if scope["method"] == "GET":
             client_run, thread = query.get("runId") or headers.get("x-run-id", ""), None
             found = await self._known(client_run)
@@ -53,7 +54,7 @@ class AgUi(FrontEndpoint):
             after = _after(headers, query)
             patience = self.fronts.agent.options.approval_timeout
             view = AgUiView(run_id, client_run, thread, is_open, since=since, after=after, patience=patience)
-            await self.fronts.follow(reader, view, delivery, {RUN_HEADER: run_id}, headers)
+            await self.say(reader, view, delivery, headers, {RUN_HEADER: run_id})
 
     async def _known(self, client_run: str) -> tuple[str, str | None] | None:
         named = await self.fronts.named(_RUN + client_run)

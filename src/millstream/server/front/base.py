@@ -9,32 +9,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from starlette.types import Receive, Scope, Send
-
 from millstream.agent.approval import Verdict
 from millstream.agent.exchange import Agent
 from millstream.agent.run import AgentRun
-from millstream.core.errors import ClientFault, GatewayBug, Kind, MillstreamError, UpstreamFault
+from millstream.core.errors import ClientFault, Kind, MillstreamError
 from millstream.core.messages import Request
 from millstream.core.run_events import RunEntry
-from millstream.dialects.chat_events import ChatErrors
-from millstream.pipeline import End, Gateway, Record
+from millstream.pipeline import Gateway, Record
 from millstream.policy.caller import Owner
-from millstream.server.connection import connection_of
-from millstream.server.deliver import ClientGone, Delivery, Pulse
+from millstream.server.deliver import Delivery, Pulse
 from millstream.server.model_api import Deliveries
-from millstream.server.plain.compress import choose
 from millstream.server.plain.names import Names
-from millstream.server.request_log import log_request
-from millstream.server.runs.following import follow
+from millstream.server.runs.endpoint import RunEndpoint, logged
 from millstream.server.runs.manager import RunExists, Runs
 from millstream.server.runs.reader import Reader
-from millstream.server.runs.run import Producer, RunAbout, RunSink
-from millstream.server.wire import encode_headers
+from millstream.server.runs.run import RunAbout
 from millstream.sessions.base import StoreError
 from millstream.telemetry import logs
-
-RUN_HEADER = "x-millstream-run"
 
 
 class View(Protocol):
@@ -84,26 +75,10 @@ class Fronts:
         model = record.route.name if record.route is not None else request.model
         about = RunAbout("", self.owner(), surface, model, session_id)
         try:
-            await self.runs.start(run_id, about, self._producer(run, record), on_disconnect="detach")
+            await self.runs.start(run_id, about, logged(self.gateway, run.run, record), on_disconnect="detach")
         except RunExists:
             return False
         return True
-
-    def _producer(self, run: AgentRun, record: Record) -> Producer:
-        began = self.gateway.now()
-
-        async def produce(sink: RunSink) -> None:
-            end: End = "failed"
-            try:
-                await run.run(sink)
-                end = "finished" if record.error is None else "failed"
-            except BaseException as error:
-                end = "failed" if isinstance(error, Exception) else "cancelled"
-                raise
-            finally:
-                log_request(self.gateway, record, 200, end, began)
-
-        return produce
 
     async def answer(self, run_id: str, approval: str, verdict: Verdict) -> bool:
         """False where nobody waits for it any more. Raises ``ClientFault`` (404) for a run that is not there, or not
@@ -130,55 +105,24 @@ class Fronts:
 
     async def open(self, run_id: str) -> Reader:
         """From its beginning. Raises ``ClientFault`` (404)."""
-        reader = await self.runs.open(run_id, self.owner())
-        if reader is None:
-            raise GatewayBug(f"run {run_id} has no events")
-        return reader
-
-    async def follow(
-        self, reader: Reader, view: View, delivery: Delivery, headers: Mapping[str, str], asked: Mapping[str, str]
-    ) -> None:
-        """``headers`` are the response's, ``asked`` the request's."""
-        encoder = choose(asked) if self.compress else None
-        if not reader.here:
-            self.deliveries.add(delivery)
-        try:
-            await follow(Part(reader, view), view, delivery, headers, encoder=encoder)
-        finally:
-            self.deliveries.discard(delivery)
+        return await self.runs.read(run_id, self.owner())
 
 
-class FrontEndpoint:
-    """An ASGI application. Subclasses say ``serve``."""
+class FrontEndpoint(RunEndpoint):
+    """For the client of one protocol."""
+
+    about = "a front end's stream"
 
     def __init__(self, fronts: Fronts) -> None:
+        super().__init__(fronts.deliveries, fronts.pulse, compress=fronts.compress)
         self.fronts = fronts
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        delivery = Delivery(receive, send, self.fronts.pulse, connection_of(scope))
-        try:
-            await self.serve(scope, receive, delivery)
-        except ClientGone:
-            return
-        except MillstreamError as error:
-            await _refuse(delivery, error)
-        except StoreError as error:
-            await _refuse(delivery, UpstreamFault(f"the journal cannot be reached: {error}", status=503))
-        except Exception as error:
-            logs.logger.error("a front end's stream failed", exc_info=error)
-            await _refuse(delivery, GatewayBug("an internal error; the gateway's log has it"))
-
-    async def serve(self, scope: Scope, receive: Receive, delivery: Delivery) -> None:
-        raise NotImplementedError
+    async def say(
+        self, reader: Reader, view: View, delivery: Delivery, asked: Mapping[str, str], told: Mapping[str, str]
+    ) -> None:
+        """What ``view`` has its part in. ``asked`` are the request's headers, ``told`` the response's."""
+        await self.follow(reader, view, delivery, asked, told, part=Part(reader, view))
 
 
 async def no_content(delivery: Delivery) -> None:
     await delivery.respond(204, [], b"")
-
-
-async def _refuse(delivery: Delivery, error: MillstreamError) -> None:
-    if delivery.started:
-        await delivery.end()
-        return
-    reply = ChatErrors().render_error(error)
-    await delivery.respond(reply.status, encode_headers(reply.headers), reply.body)

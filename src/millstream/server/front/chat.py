@@ -17,9 +17,10 @@ from millstream.dialects.ui_messages import NAME
 from millstream.dialects.ui_messages.render import HEADERS, UiMessageView, Version
 from millstream.dialects.ui_messages.request import ChatAsk, answers_of, read_chat, request_of
 from millstream.server.deliver import Delivery
-from millstream.server.front.base import RUN_HEADER, FrontEndpoint, no_content
+from millstream.server.front.base import FrontEndpoint, no_content
+from millstream.server.runs.endpoint import RUN_HEADER
 from millstream.server.runs.reader import Reader
-from millstream.server.wire import encode_headers, header_map, query_map, read_body
+from millstream.server.wire import encode_headers, query_map, read_body
 
 VERSION_HEADER = "x-millstream-ui-stream"
 WORKFLOW_HEADER = "x-workflow-run-id"
@@ -33,17 +34,16 @@ class Chat(FrontEndpoint):
     """``POST`` says the answer to a conversation; ``GET …/{id}/stream`` says it again and goes on; ``POST …/{id}/stop``
     ends it. ``id`` is the chat's or a run's."""
 
-    async def serve(self, scope: Scope, receive: Receive, delivery: Delivery) -> None:
+    async def serve(self, scope: Scope, receive: Receive, delivery: Delivery, headers: Mapping[str, str]) -> None:
         said = scope["path_params"].get("id")
         if said is None:
-            await self._answer(scope, receive, delivery)
+            await self._answer(scope, receive, delivery, headers)
         elif scope["method"] == "GET":
-            await self._resume(scope, said, delivery)
+            await self._resume(scope, said, delivery, headers)
         else:
             await self._stop(said, delivery)
 
-    async def _answer(self, scope: Scope, receive: Receive, delivery: Delivery) -> None:
-        headers = header_map(scope)
+    async def _answer(self, scope: Scope, receive: Receive, delivery: Delivery, headers: Mapping[str, str]) -> None:
         ask = read_chat(await read_body(scope, receive, self.fronts.max_body))
         version = self._version(headers, query_map(scope))
         run_id, since = await self._resumed(ask)
@@ -83,8 +83,8 @@ class Chat(FrontEndpoint):
                 run_id, since = of_run, approval
         return run_id, since
 
-    async def _resume(self, scope: Scope, said: str, delivery: Delivery) -> None:
-        headers, query = header_map(scope), query_map(scope)
+    async def _resume(self, scope: Scope, said: str, delivery: Delivery, headers: Mapping[str, str]) -> None:
+        query = query_map(scope)
         found, since = await self._find(said)
         if found is None:
             await no_content(delivery)
@@ -149,8 +149,8 @@ class Chat(FrontEndpoint):
         more: Mapping[str, str] | None = None,
     ) -> None:
         workflow = run_id if since is None else question_id(run_id, since)
-        headers = {**HEADERS, RUN_HEADER: run_id, WORKFLOW_HEADER: workflow, **(more or {})}
-        await self.fronts.follow(reader, view, delivery, headers, asked)
+        told = {**HEADERS, RUN_HEADER: run_id, WORKFLOW_HEADER: workflow, **(more or {})}
+        await self.say(reader, view, delivery, asked, told)
 
     def _version(self, headers: Mapping[str, str], query: Mapping[str, str]) -> Version:
         said = headers.get(VERSION_HEADER) or query.get("ui_stream") or str(self.fronts.version)

@@ -14,12 +14,13 @@ from millstream.pipeline import Gateway
 from millstream.policy.caller import Owner
 from millstream.server.deliver import Delivery, Pulse
 from millstream.server.model_api import Deliveries, ModelEndpoint
-from millstream.server.plain.attached import RUN_HEADER, AttachedTurn
+from millstream.server.plain.attached import AttachedTurn
 from millstream.server.plain.begin import Beginner
 from millstream.server.plain.http import StreamEndpoint
 from millstream.server.plain.manage import RunsApi
 from millstream.server.plain.names import Names
 from millstream.server.plain.websocket import StreamSocket
+from millstream.server.runs.endpoint import RUN_HEADER
 from millstream.server.runs.manager import Runs
 
 

@@ -20,6 +20,7 @@ from millstream.policy.caller import Owner
 from millstream.server.deliver import Delivery
 from millstream.server.model_api import STREAM_HEADERS, Turn
 from millstream.server.plain.begin import model_producer
+from millstream.server.runs.endpoint import RUN_HEADER
 from millstream.server.runs.manager import RunExists, Runs
 from millstream.server.runs.reader import Reader
 from millstream.server.runs.run import OnDisconnect, RunAbout
@@ -27,7 +28,6 @@ from millstream.server.wire import encode_headers
 from millstream.sessions.base import StoreError
 from millstream.upstream import MAX_REPLY_BYTES
 
-RUN_HEADER = "x-millstream-run"
 DISCONNECT_HEADER = "x-millstream-disconnect"
 NEW = "new"
 _APP_EVENTS = get_args(AppEvent)

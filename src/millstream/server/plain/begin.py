@@ -7,16 +7,16 @@ from typing import cast, get_args
 
 import msgspec
 
-from millstream.continuation import Answer, ContinuedCall, model_call
+from millstream.continuation import ContinuedCall, model_call
 from millstream.core.events import Event, Fault, Finish, MessageStart
 from millstream.core.messages import Request
 from millstream.core.run_events import RunEntry
 from millstream.core.seam import Seam
 from millstream.dialects.chat_events import NAME
-from millstream.pipeline import End, Gateway, Record
+from millstream.pipeline import Gateway, Record
 from millstream.policy.caller import Owner
 from millstream.server.plain.asking import Ask, request_of
-from millstream.server.request_log import log_request
+from millstream.server.runs.endpoint import logged
 from millstream.server.runs.manager import RunExists, Runs
 from millstream.server.runs.run import OnDisconnect, Producer, RunAbout, RunSink
 
@@ -57,7 +57,7 @@ class Beginner:
 
 def model_producer(gateway: Gateway, request: Request, record: Record) -> Producer:
     """One call of a model as a run. Raises ``MillstreamError`` for what no upstream need be asked about."""
-    return _producer(gateway, model_call(gateway, request, record), record)
+    return logged(gateway, model_call(gateway, request, record).run, record)
 
 
 def revive(gateway: Gateway, run_id: str, asked: bytes, entries: Sequence[RunEntry]) -> Producer | None:
@@ -74,27 +74,10 @@ def revive(gateway: Gateway, run_id: str, asked: bytes, entries: Sequence[RunEnt
         return None  # another version's
     record = Record(run_id, NAME, model=request.model, stream=True)
     if not any(isinstance(event, MessageStart) for event in events):
-        return _producer(gateway, model_call(gateway, request, record), record)
+        return logged(gateway, model_call(gateway, request, record).run, record)
     seam = Seam.after(events)
-    return _producer(gateway, ContinuedCall(gateway, request, record, ways, seam), record)
+    return logged(gateway, ContinuedCall(gateway, request, record, ways, seam).run, record)
 
 
 async def _nothing_more(sink: RunSink) -> None:
     """The reply was told to its end, and only the run's own is missing."""
-
-
-def _producer(gateway: Gateway, call: Answer, record: Record) -> Producer:
-    began = gateway.now()
-
-    async def produce(sink: RunSink) -> None:
-        end: End = "failed"
-        try:
-            await call.run(sink)
-            end = "finished" if record.error is None else "failed"
-        except BaseException as error:
-            end = "cancelled" if not isinstance(error, Exception) else "failed"
-            raise
-        finally:
-            log_request(gateway, record, 200, end, began)
-
-    return produce

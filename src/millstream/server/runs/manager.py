@@ -242,6 +242,13 @@ class Runs:
             return None
         return Reader(self.journal, info.key, None, after)
 
+    async def read(self, run_id: str, owner: str) -> Reader:
+        """A reader of all of it, to be closed by whoever has it. Raises as ``open`` does."""
+        reader = await self.open(run_id, owner)
+        if reader is None:
+            raise GatewayBug(f"run {run_id} has no events")
+        return reader
+
     async def _caught_up(self, run_id: str, owner: str, after: int) -> StreamInfo:
         deadline = asyncio.get_running_loop().time() + _CATCH_UP_S
         while True:
