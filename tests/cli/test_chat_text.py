@@ -16,7 +16,6 @@ from millstream.cli.chat.clean import Cleaner, clean, clean_line
 from millstream.cli.chat.lines import plain_letters
 from millstream.cli.chat.meter import Meter, money
 from millstream.cli.chat.painter import Line, Painter
-from millstream.cli.chat.prices import price
 from millstream.cli.chat.view import ScreenView
 from millstream.cli.chat.wires import AgentReader
 from millstream.core.errors import Kind, UpstreamFault
@@ -24,6 +23,7 @@ from millstream.core.events import Fault, ReasoningDelta, TextDelta, Usage
 from millstream.core.messages import Usage as TokenUsage
 from millstream.providers.catalog import Provider
 from millstream.registry import providers
+from millstream.telemetry.prices import known as price
 
 HOSTILE = {
     "\x1b[31mred\x1b[0m": "red",

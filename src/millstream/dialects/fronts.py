@@ -13,7 +13,7 @@ from typing import Literal
 
 from millstream.core import run_events as app
 from millstream.core.errors import ClientFault
-from millstream.core.messages import MediaPart
+from millstream.core.messages import MediaPart, ResultPart, TextPart
 from millstream.core.run_events import RunEntry, RunEvent
 
 _DATA_URL = re.compile(r"data:([^;,]*)((?:;[^;,]+)*),(.*)", re.DOTALL)
@@ -137,3 +137,18 @@ def run_and_approval(text: str) -> tuple[str, str | None]:
 
 def question_id(run_id: str, approval: str) -> str:
     return f"{run_id}~{approval}"
+
+
+def shown(content: str | tuple[ResultPart, ...]) -> str:
+    """A tool's result, for people."""
+    return content if isinstance(content, str) else "\n".join(map(_shown_part, content))
+
+
+def _shown_part(part: ResultPart) -> str:
+    match part:
+        case TextPart():
+            return part.text
+        case MediaPart():
+            return f"[{part.media_type or part.kind}]"
+        case _:
+            return f"[{type(part).__name__.removesuffix('Part')}]"

@@ -47,10 +47,11 @@ class Prices:
             return None
         if provider.kind in ("embedded", "replay"):
             return 0.0
-        return _known(usage, provider, route.model)
+        return known(usage, provider, route.model)
 
 
-def _known(usage: Usage, provider: Provider, model: str) -> float | None:
+def known(usage: Usage, provider: Provider, model: str) -> float | None:
+    """US dollars by the package genai-prices; None where that is not installed, or does not know."""
     if not provider.base_url.startswith("https://"):
         return None
     try:

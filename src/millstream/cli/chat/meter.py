@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from millstream.cli.chat.prices import price
 from millstream.core.events import ReasoningDelta, TextDelta, ToolCallDelta, Usage
 from millstream.core.messages import Usage as TokenUsage
 from millstream.core.run_events import RunEvent
 from millstream.core.tokens import text_tokens
 from millstream.providers.catalog import Provider
+from millstream.telemetry import prices
 
 
 @dataclass(slots=True)
@@ -44,7 +44,7 @@ class Meter:
         facts.append(f"{about}{tokens:,} tokens")
         if self.usage is not None and self.usage.input_tokens:
             facts.append(f"{self.usage.input_tokens:,} in")
-        cost = price(self.usage, provider, model) if self.usage is not None and provider is not None else None
+        cost = prices.known(self.usage, provider, model) if self.usage is not None and provider is not None else None
         if cost is not None:
             facts.append(money(cost))
         return facts

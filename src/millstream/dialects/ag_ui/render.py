@@ -10,12 +10,12 @@ import msgspec
 from millstream.core import events as ev
 from millstream.core import run_events as app
 from millstream.core.errors import Kind, MillstreamError
-from millstream.core.messages import MediaPart, ResultPart, TextPart, Usage
+from millstream.core.messages import Usage
 from millstream.core.opaque import wrap
 from millstream.core.run_events import RunEntry
 from millstream.core.timestamps import timestamp
 from millstream.dialects.ag_ui import NAME
-from millstream.dialects.fronts import RunView, question_id
+from millstream.dialects.fronts import RunView, question_id, shown
 
 KEEPALIVE = b": keep-alive\n\n"
 Place = tuple[int, int]
@@ -165,7 +165,7 @@ class AgUiView(RunView):
                 value = {"toolCallId": event.call_id, "tool": event.tool, "message": event.message}
                 return [_custom("tool_progress", value | {"current": event.current, "total": event.total})]
             case app.ToolRunEnd():
-                result = self._result(event.call_id, _shown(event.content))
+                result = self._result(event.call_id, shown(event.content))
                 if event.is_error:
                     result["metadata"] = {"isError": True}
                 return [*self._arguments(event.call_id, ""), result]
@@ -251,20 +251,6 @@ def _custom(name: str, value: Any) -> dict[str, Any]:
 def _encrypted(message: str, value: str) -> dict[str, Any]:
     said = {"type": "REASONING_ENCRYPTED_VALUE", "subtype": "message", "entityId": message}
     return said | {"encryptedValue": value}
-
-
-def _shown(content: str | tuple[ResultPart, ...]) -> str:
-    return content if isinstance(content, str) else "\n".join(map(_shown_part, content))
-
-
-def _shown_part(part: ResultPart) -> str:
-    match part:
-        case TextPart():
-            return part.text
-        case MediaPart():
-            return f"[{part.media_type or part.kind}]"
-        case _:
-            return f"[{type(part).__name__.removesuffix('Part')}]"
 
 
 def _usage(usage: Usage, model: str) -> dict[str, Any]:

@@ -10,9 +10,9 @@ import msgspec
 from millstream.core import events as ev
 from millstream.core import run_events as app
 from millstream.core.errors import Kind, MillstreamError
-from millstream.core.messages import MediaPart, Opaque, ResultPart, TextPart, Usage
+from millstream.core.messages import Opaque, Usage
 from millstream.core.run_events import RunEntry
-from millstream.dialects.fronts import RunView, question_id
+from millstream.dialects.fronts import RunView, question_id, shown
 
 Version = Literal[5, 6, 7]
 """Of the npm package ``ai``. 5 has no approvals and no finish reason; only 7 knows of an approval's answer."""
@@ -215,8 +215,8 @@ class UiMessageView(RunView):
         if event.call_id in self._denied and self._version > 5:
             return {"type": "tool-output-denied", "toolCallId": event.call_id}
         if event.is_error:
-            return {"type": "tool-output-error", **said, "errorText": _shown(event.content)}
-        return {"type": "tool-output-available", **said, "output": _shown(event.content)}
+            return {"type": "tool-output-error", **said, "errorText": shown(event.content)}
+        return {"type": "tool-output-available", **said, "output": shown(event.content)}
 
     def _asked(self, event: app.ApprovalAsked) -> dict[str, Any]:
         asked = question_id(self._run_id, event.id)
@@ -295,20 +295,6 @@ def _signed(name: str, value: Opaque | None) -> dict[str, Any]:
     if value is None:
         return {}
     return {"providerMetadata": {"millstream": {"origin": value.origin, name: value.value}}}
-
-
-def _shown(content: str | tuple[ResultPart, ...]) -> str:
-    return content if isinstance(content, str) else "\n".join(map(_shown_part, content))
-
-
-def _shown_part(part: ResultPart) -> str:
-    match part:
-        case TextPart():
-            return part.text
-        case MediaPart():
-            return f"[{part.media_type or part.kind}]"
-        case _:
-            return f"[{type(part).__name__.removesuffix('Part')}]"
 
 
 def _usage(usage: Usage | None) -> dict[str, int] | None:
