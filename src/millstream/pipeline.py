@@ -41,6 +41,7 @@ from millstream.policy.routing import Route, Routes
 from millstream.providers.base import Reply
 from millstream.relay import HubRelay, Relay, SideDoor
 from millstream.upstream import (
+    DRAIN_S,
     MAX_REPLY_BYTES,
     Upstream,
     drain,
@@ -183,7 +184,8 @@ class Exchange:
         self._began_at = int(gateway.now())
         self._start_left = False
         self._start: MessageStart | None = None
-        self._error_left = False
+        self._end_left = False
+        self._watch = Grammar()
         self._upstream_headers: dict[str, str] = {}
         self._prepare()
 
@@ -234,12 +236,20 @@ class Exchange:
         self.record.error = error
         if not client.started:
             raise error
-        if not self._error_left:
-            self._error_left = True
+        if not self._has_ended():
+            self._end_left = True
             wait = client.write(self.renderer.render([Fault.of(error)]))
             if wait is not None:
                 await wait
         await client.end()
+
+    def keepalive(self) -> bytes:
+        """What fills a silence; nothing once the client has heard the end."""
+        return b"" if self._has_ended() else self.renderer.keepalive()
+
+    def _has_ended(self) -> bool:
+        """Whether the reply's one end has left, however long the upstream takes to close."""
+        return self._end_left or (self._watch.ended and self._watch.fault is None)
 
     async def whole(self) -> bytes:
         """The body of a whole reply. Raises ``MillstreamError``."""
@@ -265,6 +275,7 @@ class Exchange:
         except MillstreamError as error:
             return error
         relay = self._relay()
+        self._watch = relay.watch
         try:
             await client.start()
             await self._pump(reply, relay, client)
@@ -282,9 +293,17 @@ class Exchange:
         if self._is_whole(reply):
             wait = flow.tell(await take_whole(reply, relay, self._upstream.provider.dialect))
         else:
-            wait = flow.tell(await pour(reply, flow, relay))
+            wait = flow.tell(await self._pour(reply, flow, relay))
         if wait is not None:
             await wait
+
+    async def _pour(self, reply: Reply, flow: _Flow, relay: Relay) -> bytes:
+        """As ``pour``; but what may follow the end of a reply that passes untouched is not waited for."""
+        try:
+            async with asyncio.timeout(None) as flow.patience:
+                return await pour(reply, flow, relay)
+        except TimeoutError:
+            return relay.finish()
 
     def note_progress(self, relay: Relay, out: bytes) -> bool:
         """What is known once ``out`` has left. True when what a stream's beginning tells is all known."""
@@ -294,7 +313,7 @@ class Exchange:
         if out:
             self._start_left = self._start_left or watch.state is not State.IDLE
             self._start = self._start or watch.start
-            self._error_left = relay.error is not None
+            self._end_left = relay.error is not None
         return self._start_left and self.record.first_content_at is not None
 
     async def _forward_whole(self) -> bytes:
@@ -501,13 +520,16 @@ class _EventFlow:
 class _Flow:
     """One reply on its way to a client. ``take`` is what each read of the upstream's socket calls."""
 
-    __slots__ = ("_beginning", "_exchange", "_feed", "_record", "_relay", "_write", "done")
+    __slots__ = ("_beginning", "_exchange", "_feed", "_record", "_relay", "_watch", "_write", "done", "patience")
 
     def __init__(self, exchange: Exchange, relay: Relay, client: Client) -> None:
         self.done = False
+        self.patience: asyncio.Timeout | None = None
+        """With what comes once the reply has ended."""
         self._exchange = exchange
         self._record = exchange.record
         self._relay = relay
+        self._watch = relay.watch
         self._feed = relay.feed
         self._write = client.write
         self._beginning = True
@@ -515,10 +537,16 @@ class _Flow:
     def take(self, data: bytes) -> Awaitable[None] | None:
         out = self._feed(data)
         self._record.chunks += 1
-        if self._beginning or self._relay.done:
+        if self._beginning or self._watch.ended:
             self.done = self._relay.done
             self._beginning = not self._exchange.note_progress(self._relay, out)
+            if self._watch.ended and not self.done:
+                self._wait_no_more()
         return self._write(out) if out else None
+
+    def _wait_no_more(self) -> None:
+        if self.patience is not None and self.patience.when() is None:
+            self.patience.reschedule(asyncio.get_running_loop().time() + DRAIN_S)
 
     def tell(self, out: bytes) -> Awaitable[None] | None:
         """What was made of the reply's end."""

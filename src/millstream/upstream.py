@@ -15,8 +15,10 @@ from millstream.relay import Relay
 MAX_REPLY_BYTES = 64 * 1024 * 1024
 """The limit of a reply that has to be held whole."""
 
+DRAIN_S = 1.0
+"""How long an upstream may take to close once its reply has ended."""
+
 _ERROR_BODY_BYTES = 1024 * 1024
-_DRAIN_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ async def _refusal(reply: Reply, provider: Provider) -> UpstreamFault:
 async def drain(reply: Reply) -> None:
     """Read what little follows an ended stream, so that its connection can serve the next request."""
     try:
-        async with asyncio.timeout(_DRAIN_S):
+        async with asyncio.timeout(DRAIN_S):
             while await reply.read():
                 pass
     except (UpstreamFault, TimeoutError):

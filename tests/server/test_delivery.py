@@ -122,6 +122,26 @@ def test_silence_is_filled_before_within_and_between_frames(site: Site, client: 
     run(main())
 
 
+def test_an_upstream_that_keeps_its_line_open_after_the_end_adds_nothing_to_the_answer(
+    site: Site, client: Wire, upstream: Wire
+) -> None:
+    async def answer(call: Call) -> None:
+        await call.head()
+        for piece in upstream.answer("Done."):
+            await call.send(piece)
+        await call.gone()
+
+    async def main() -> None:
+        async with site.upstream(answer), site.client(heartbeat=SOON) as sender:
+            for _ in range(2):  # the second answer would begin with what came after the first
+                await sender.send("POST", client.path, client.request(model=model_of(upstream)))
+                assert await sender.head() == 200
+                heard = client.hear(await sender.body.rest())
+                assert (heard.text, heard.ends) == ("Done.", 1)
+
+    run(main())
+
+
 def test_what_fills_the_silence_is_what_each_dialects_clients_take(site: Site, client: Wire) -> None:
     async def answer(call: Call) -> None:
         await call.head()

@@ -15,7 +15,7 @@ from millstream.agent.toolbox import Toolbox
 from millstream.continuation import can_continue
 from millstream.core.assemble import Assembler
 from millstream.core.errors import ClientFault
-from millstream.core.events import Event, Fault
+from millstream.core.events import Event, Fault, Finish
 from millstream.core.run_events import RunEvent
 from millstream.dialects.base import ClientCall, Dialect
 from millstream.pipeline import Client, Exchange, Gateway, Record
@@ -128,8 +128,8 @@ class AgentExchange(Exchange):
 
     def said(self, events: Sequence[Event]) -> bytes:
         """``events`` as the client is told them."""
-        if isinstance(events[-1], Fault):
-            self._error_left = True
+        if isinstance(events[-1], Finish | Fault):
+            self._end_left = True
         return self.renderer.render(events)
 
 

@@ -153,12 +153,14 @@ class Delivery:
                 self.started = True
 
     async def end(self) -> None:
+        self._keepalive = None  # what comes after the end would be taken for the next response
         await self._push({"type": "http.response.body", "body": b"", "more_body": False})
         self._ended = True
 
     async def respond(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
         """A whole response."""
         self.started = True
+        self._keepalive = None
         if status != 204:  # https://www.rfc-editor.org/rfc/rfc9110#section-8.6-11
             headers = [(b"content-length", str(len(body)).encode()), *headers]
         await self._push({"type": "http.response.start", "status": status, "headers": headers})

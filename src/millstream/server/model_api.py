@@ -110,7 +110,7 @@ class Turn:
         content_type = {"content-type": exchange.stream_type}
         self._delivery.streams(
             lambda: encode_headers({**content_type, **STREAM_HEADERS, **exchange.response_headers}),
-            lambda: exchange.renderer.keepalive(),
+            exchange.keepalive,
         )
         try:
             await self._delivery.attend(lambda: exchange.stream(self._delivery))

@@ -110,7 +110,7 @@ class SocketTurn:
     async def beat(self) -> None:
         """Fill a silence, if there is something to say in it."""
         if self.started and not self.sending and self._exchange is not None and self._asked and self._asked.held:
-            await self.write(self._exchange.renderer.keepalive())
+            await self.write(self._exchange.keepalive())
 
     async def start(self) -> None:
         self.started = True
