@@ -104,7 +104,14 @@ $(SDKS): tests/matrix/package-lock.json
 	    echo "npm is not installed: what the TypeScript SDKs read will not be tested"; \
 	fi
 
-$(FRONTS) $(EXAMPLES): %/node_modules/.package-lock.json: %/package-lock.json
+$(FRONTS): tests/front/package-lock.json
+	@if command -v npm >/dev/null 2>&1; then \
+	    echo "installing the stock clients of front ends for the tests …"; cd tests/front && npm ci --loglevel=error; \
+	else \
+	    echo "npm is not installed: stock clients of front ends will not be tested"; \
+	fi
+
+$(EXAMPLES): %/node_modules/.package-lock.json: %/package-lock.json
 	@if command -v npm >/dev/null 2>&1; then \
 	    echo "installing what $* needs …"; cd $* && npm install --no-save --loglevel=error; \
 	else \
