@@ -231,7 +231,28 @@ def test_another_host_or_origin_gets_nowhere_without_a_key(site: Site) -> None:
     run(main())
 
 
-@pytest.mark.parametrize("path", ["/api/v1/stream", "/mcp/chat/stream"])
+TALK = "/api/conversation-stream/a"
+
+
+def asking(path: str, wire: Wire, run_id: str) -> tuple[bytes, dict[str, str]]:
+    """The same question and run in the words of each endpoint of apps: the body, and headers."""
+    said = {"id": "u1", "role": "user", "content": "hello"}
+    body: dict[str, Any] = {"messages": [said], "model": model_of(wire)}
+    headers = {"x-api-key": "a"}
+    if path == TALK:
+        body = {"message": said["content"], "model": body["model"]}
+    elif path == "/api/chat":
+        body["messages"] = [{"id": "u1", "role": "user", "parts": [{"type": "text", "text": "hello"}]}]
+        headers["x-millstream-run"] = run_id
+    elif path == "/agui":
+        body |= {"threadId": "t1", "runId": run_id, "tools": [], "context": [], "state": {}}
+        body["forwardedProps"] = {"model": body.pop("model")}
+    elif path == "/api/v1/stream":
+        body["run_id"] = run_id
+    return msgspec.json.encode(body), headers
+
+
+@pytest.mark.parametrize("path", ["/api/v1/stream", "/mcp/chat/stream", "/api/chat", "/agui", TALK])
 def test_apps_are_told_of_a_limit_before_their_stream_begins(site: Site, path: str) -> None:
     wire = ChatWire()
 
@@ -242,11 +263,31 @@ def test_apps_are_told_of_a_limit_before_their_stream_begins(site: Site, path: s
             gateway(site, keys) as thread,
             RawClient(thread.address) as client,
         ):
-            ask_for = {"messages": [{"role": "user", "content": "hello"}], "model": model_of(wire)}
-            told = [
-                (await client.ask("POST", path, msgspec.json.encode(ask_for), {"x-api-key": "a"}))[0] for _ in range(2)
-            ]
+            told = [(await client.ask("POST", path, *asking(path, wire, run)))[0] for run in ("one", "two")]
             assert told == [200, 429]
             assert 1 <= int(client.headers["retry-after"]) <= 60
+            if path == TALK:
+                _, kept = await client.ask("GET", "/api/conversation/a/sessions", headers={"x-api-key": "a"})
+                assert len(msgspec.json.decode(kept)["sessions"]) == 1, "what was refused left a conversation"
+
+    run(main())
+
+
+@pytest.mark.parametrize("path", ["/api/v1/stream", "/api/chat", "/agui"])
+def test_a_run_that_was_begun_is_read_again_whatever_the_limit(site: Site, path: str) -> None:
+    wire = ChatWire()
+
+    async def main() -> None:
+        keys: dict[str, dict[str, Any]] = {"a": {"requests_per_minute": 1}}
+        async with (
+            site.upstream(answers(wire)),
+            gateway(site, keys) as thread,
+            RawClient(thread.address) as client,
+        ):
+            first, again = [await client.ask("POST", path, *asking(path, wire, "one")) for _ in range(2)]
+            assert first[0] == again[0] == 200
+            assert b"Come in." in again[1]
+            status, _ = await client.ask("POST", path, *asking(path, wire, "two"))
+            assert status == 429
 
     run(main())

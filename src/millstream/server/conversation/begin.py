@@ -60,6 +60,7 @@ class Beginner:
         run_id = self._runs.new_id()
         if ask.session_id is None:
             self._attempts(self._request(ask, (), ""), Record(run_id, NAME))  # what cannot be asked leaves no trace
+            await self._expect()
             title = " ".join((ask.message or "").split())[:_TITLE]
             loaded = await self._history.create(user.who, f"ses_{secrets.token_hex(12)}", title)
         else:
@@ -89,6 +90,8 @@ class Beginner:
         request = self._request(ask, loaded.entries, GO_ON if ask.resume else ask.message or "")
         record = Record(run_id, NAME, model=request.model, stream=True)
         attempts = self._attempts(request, record)
+        if ask.session_id is not None:
+            await self._expect()
         asked = self._asked(ask, run_id)
         try:
             loaded = await self._history.add(user.who, loaded, asked, alone=True)
@@ -110,6 +113,11 @@ class Beginner:
             await self._history.add(user.who, loaded, failed)
             raise
         return Begun(run_id, loaded.id)
+
+    async def _expect(self) -> None:
+        """Raises ``PolicyRefusal`` (429) before anything is kept of what nobody may ask now."""
+        if self._gateway.meter is not None:
+            await self._gateway.meter.expect()
 
     def _check_length(self, loaded: Loaded) -> None:
         most = self._config.max_messages

@@ -20,7 +20,7 @@ from millstream.policy.caller import Owner
 from millstream.server.deliver import Delivery, Pulse
 from millstream.server.model_api import Deliveries
 from millstream.server.plain.names import Names
-from millstream.server.runs.endpoint import RunEndpoint, logged
+from millstream.server.runs.endpoint import RunEndpoint, logged, may_begin
 from millstream.server.runs.manager import RunExists, Runs
 from millstream.server.runs.reader import Reader
 from millstream.server.runs.run import RunAbout
@@ -72,6 +72,8 @@ class Fronts:
         record = Record(run_id, surface, model=request.model, stream=True)
         options = replace(agent.options, session_id=session_id)
         run = AgentRun(self.gateway, agent.toolbox, options, request, record, approvals=agent.approvals)
+        if not await may_begin(self.gateway, self.runs, run_id, self.owner()):
+            return False
         model = record.route.name if record.route is not None else request.model
         about = RunAbout("", self.owner(), surface, model, session_id)
         try:

@@ -16,7 +16,7 @@ from millstream.dialects.chat_events import NAME
 from millstream.pipeline import Gateway, Record
 from millstream.policy.caller import Owner
 from millstream.server.plain.asking import Ask, request_of
-from millstream.server.runs.endpoint import logged
+from millstream.server.runs.endpoint import logged, may_begin
 from millstream.server.runs.manager import RunExists, Runs
 from millstream.server.runs.run import OnDisconnect, Producer, RunAbout, RunSink
 
@@ -38,8 +38,8 @@ class Beginner:
         request = request_of(ask, gateway.routes.default, gateway.dialects["openai_chat"])
         record = Record(run_id, NAME, model=request.model, stream=True)
         producer = model_producer(gateway, request, record)
-        if gateway.meter is not None and not self._runs.is_here(run_id):
-            await gateway.meter.expect()
+        if not await may_begin(gateway, self._runs, run_id, self.owner()):
+            return False
         model = record.route.name if record.route is not None else request.model
         about = RunAbout("", self.owner(), surface, model, ask.session_id)
         try:

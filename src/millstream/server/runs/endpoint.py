@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from starlette.types import Receive, Scope, Send
 
-from millstream.core.errors import GatewayBug, MillstreamError, UpstreamFault
+from millstream.core.errors import ClientFault, GatewayBug, MillstreamError, PolicyRefusal, UpstreamFault
 from millstream.dialects.base import ErrorReply
 from millstream.dialects.chat_events import ChatErrors
 from millstream.pipeline import End, Gateway, Record
@@ -18,6 +18,7 @@ from millstream.server.model_api import Deliveries
 from millstream.server.request_log import log_request
 from millstream.server.runs.compress import choose
 from millstream.server.runs.following import Entries, RunRenderer, follow
+from millstream.server.runs.manager import Runs
 from millstream.server.runs.reader import Reader
 from millstream.server.runs.run import Producer, RunSink
 from millstream.server.wire import encode_headers, header_map
@@ -92,6 +93,22 @@ class RunEndpoint(ABC):
             return
         reply = self.refusal(error, headers)
         await delivery.respond(reply.status, encode_headers(reply.headers), reply.body)
+
+
+async def may_begin(gateway: Gateway, runs: Runs, run_id: str, owner: str) -> bool:
+    """Raises ``PolicyRefusal`` (429) while there is still a status to say it with. False where ``owner`` may call no
+    model now, but began the run before: to read it again is no call."""
+    if gateway.meter is None or runs.is_here(run_id):
+        return True
+    try:
+        await gateway.meter.expect()
+    except PolicyRefusal as refusal:
+        try:
+            await runs.info(run_id, owner)
+        except ClientFault:
+            raise refusal from None
+        return False
+    return True
 
 
 def logged(gateway: Gateway, work: Producer, record: Record) -> Producer:
