@@ -14,14 +14,13 @@ from pathlib import Path
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.routing import BaseRoute, WebSocketRoute
-from starlette.routing import Route as HttpRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from millstream import registry
+from millstream.agent.exchange import Agent
 from millstream.config import Config, fingerprint
 from millstream.core.errors import UpstreamFault
-from millstream.dialects.base import ClientCall, Dialect, ErrorWords
+from millstream.dialects.base import Dialect, ErrorWords
 from millstream.dialects.chat_events import ChatErrors
 from millstream.pipeline import Gateway
 from millstream.policy.auth import LOCAL_ORIGIN
@@ -37,35 +36,25 @@ from millstream.server.admission import Admission, Admit
 from millstream.server.agent.app import AgentSurface, agent_of, auto_of
 from millstream.server.agent.sources import ToolSources
 from millstream.server.continuing import continuation_of, recovers
-from millstream.server.conversation.app import ConversationSurface
-from millstream.server.count import CountEndpoint
 from millstream.server.credentials import Credentials, common_limits
-from millstream.server.deliver import Pulse
 from millstream.server.durable import app as durable
 from millstream.server.front.app import EXPOSED_HEADERS as FRONT_HEADERS
-from millstream.server.front.app import front_routes
-from millstream.server.gemini import GeminiMethods
-from millstream.server.gemini import read_call as read_gemini_call
 from millstream.server.guard import Guard
 from millstream.server.identity import owner
 from millstream.server.info import Info
-from millstream.server.model_api import Deliveries, ModelEndpoint
-from millstream.server.openapi import app as openapi
-from millstream.server.page import Page
+from millstream.server.model_api import Deliveries
 from millstream.server.plain.app import PlainSurface
 from millstream.server.plain.begin import revive
 from millstream.server.responses.app import ResponsesState
+from millstream.server.routes import Surfaces, model_routes, other_routes
 from millstream.server.runs.manager import RunOptions, Runs
 from millstream.server.settings import routes
-from millstream.server.state import StateEndpoint
 from millstream.server.stores import journal_of, sessions_of
-from millstream.server.wire import plain_call
 from millstream.sessions.journal import Journal
 from millstream.telemetry import logs
 from millstream.tools.base import ToolSource
 from millstream.upstream import Upstream
 
-ReadCall = Callable[[Scope, bytes], ClientCall]
 Lifespan = Callable[[object], AbstractAsyncContextManager[None]]
 """It is given the application whose life it is, and does not look at it."""
 
@@ -127,24 +116,11 @@ def build(
     """
     known = registry.providers(config, environ)
     providers = known if worker is None else shared_providers(known)
-    dialects = registry.dialects()
     store = sessions_of(config, time.time)
     sources = ToolSources(config, environ, tools)
     agent = agent_of(config, sources.sources, store, time.time, owner)
-    continuation = continuation_of(config)
     accounts = Accounts(config, providers, time.time, worker)
-    gateway = Gateway(
-        dialects=dialects,
-        routes=routes(config, providers),
-        upstreams={name: Upstream(p, _transport(p, config, dialects)) for name, p in providers.items()},
-        retry=RetryPolicy(config.upstream.retries, config.upstream.backoff, config.upstream.max_retry_wait),
-        now=time.time,
-        new_id=lambda: f"ms_{secrets.token_hex(12)}",
-        auto=auto_of(config),
-        continuation=continuation,
-        make_exchange=agent.exchange,
-        meter=accounts.meter,
-    )
+    gateway = _gateway(config, providers, agent, accounts)
     sources.serve(gateway, agent)
     deliveries = Deliveries()
     usable = sorted(name for name, provider in known.items() if provider.usable)
@@ -152,13 +128,36 @@ def build(
     responses = ResponsesState(config, gateway, deliveries, store, owner, alone=worker is None)
     runs = _runs(config, gateway, deliveries, journal or journal_of(config, gateway.now))
     accounts.watch(gateway, deliveries, runs, agent.toolbox)
-    plain = PlainSurface(config, gateway, runs, deliveries, owner)
-    agents = AgentSurface(config, gateway, agent, sources, runs, deliveries, owner)
-    fronts = partial(front_routes, config, gateway, agent, runs, deliveries, owner)
-    info = Info(gateway, deliveries, fingerprint(config, usable), _dialect_chooser(gateway), worker)
+    surfaces = Surfaces(
+        config=config,
+        gateway=gateway,
+        deliveries=deliveries,
+        runs=runs,
+        agent=agent,
+        responses=responses,
+        plain=PlainSurface(config, gateway, runs, deliveries, owner),
+        agents=AgentSurface(config, gateway, agent, sources, runs, deliveries, owner),
+        accounts=accounts,
+        info=Info(gateway, deliveries, fingerprint(config, usable), _dialect_chooser(gateway), worker),
+    )
     lifespan = _lifespan(gateway, accounts, responses, runs, sources, preload=preload)
-    app = _app(config, gateway, deliveries, responses, plain, agents, accounts, fronts, info, guard, lifespan)
-    return Application(app, lifespan, gateway, deliveries, config.server.max_body)
+    return Application(_app(surfaces, guard, lifespan), lifespan, gateway, deliveries, config.server.max_body)
+
+
+def _gateway(config: Config, providers: Mapping[str, Provider], agent: Agent, accounts: Accounts) -> Gateway:
+    dialects = registry.dialects()
+    return Gateway(
+        dialects=dialects,
+        routes=routes(config, providers),
+        upstreams={name: Upstream(p, _transport(p, config, dialects)) for name, p in providers.items()},
+        retry=RetryPolicy(config.upstream.retries, config.upstream.backoff, config.upstream.max_retry_wait),
+        now=time.time,
+        new_id=lambda: f"ms_{secrets.token_hex(12)}",
+        auto=auto_of(config),
+        continuation=continuation_of(config),
+        make_exchange=agent.exchange,
+        meter=accounts.meter,
+    )
 
 
 def _runs(config: Config, gateway: Gateway, deliveries: Deliveries, journal: Journal) -> Runs:
@@ -219,67 +218,19 @@ def _dialect_chooser(gateway: Gateway) -> Callable[[str], ErrorWords]:
     return lambda path: next((dialect for prefix, dialect in found.items() if path.startswith(prefix)), openai)
 
 
-def _app(
-    config: Config,
-    gateway: Gateway,
-    deliveries: Deliveries,
-    responses: ResponsesState,
-    plain: PlainSurface,
-    agents: AgentSurface,
-    accounts: Accounts,
-    fronts: Callable[[Pulse], Sequence[BaseRoute]],
-    info: Info,
-    guard: Callable[[ASGIApp], ASGIApp],
-    lifespan: Lifespan,
-) -> ASGIApp:
-    max_body = config.server.max_body
-    pulse = Pulse(config.server.eager_after, config.server.heartbeat, config.server.send_timeout)
-
-    def model_api(dialect: str, read_call: ReadCall = plain_call) -> ASGIApp:
-        found = ModelEndpoint(gateway, gateway.dialects[dialect], deliveries, pulse, max_body, read_call)
-        return plain.or_run(found, gateway.dialects[dialect], pulse, read_call)
-
-    def count_api(dialect: str, read_call: ReadCall = plain_call) -> CountEndpoint:
-        return CountEndpoint(gateway, gateway.dialects[dialect], max_body, read_call)
-
-    gemini = GeminiMethods(
-        gateway.dialects["gemini"], model_api("gemini", read_gemini_call), count_api("gemini", read_gemini_call)
+def _app(surfaces: Surfaces, guard: Callable[[ASGIApp], ASGIApp], lifespan: Lifespan) -> ASGIApp:
+    calls = model_routes(surfaces)
+    rest = Starlette(
+        routes=[*calls, *other_routes(surfaces, calls)],
+        middleware=[_cors(surfaces.config), Middleware(guard)],  # in this order: a page may read why it was refused
+        exception_handlers={404: surfaces.info.missing, 405: surfaces.info.wrong_method},
+        lifespan=lifespan,
     )
-    endpoints: dict[str, ASGIApp] = {
-        "/v1/messages": model_api("anthropic"),
-        "/v1/messages/count_tokens": count_api("anthropic"),
-        "/v1/chat/completions": model_api("openai_chat"),
-        "/v1/responses": responses.endpoint(pulse),
-        "/v1/responses/input_tokens": count_api("openai_responses"),
-    }
-    posts = [
-        HttpRoute(path, endpoint, methods=["POST"])
-        for full, endpoint in endpoints.items()
-        for path in (full, full.removeprefix("/v1"))
-    ]
-    posts += [HttpRoute(f"/{version}/models/{{target:path}}", gemini, methods=["POST"]) for version in ("v1beta", "v1")]
-    page = Page(info.home)
-    gets = [
-        *responses.routes(pulse),
-        *plain.routes(pulse),
-        *agents.routes(pulse),
-        *fronts(pulse),
-        *durable.routes(config, plain.runs, deliveries, owner, pulse),
-        *openapi.routes(),
-        *ConversationSurface(config, gateway, plain.runs, deliveries).routes(pulse),
-        *accounts.routes(),
-        HttpRoute("/health", info.health),
-        HttpRoute("/v1/models", info.models),
-        HttpRoute("/v1/models/{name:path}", info.model),
-        HttpRoute("/v1beta/models", info.gemini_models),
-        HttpRoute("/v1beta/models/{target:path}", info.gemini_model),
-        HttpRoute("/api/hello", info.hello, methods=["GET", "HEAD"]),
-        HttpRoute("/", page.home),
-        HttpRoute("/web/{name}", page.file),
-    ]
-    paths = [route.path for route in (*posts, *gets) if isinstance(route, (HttpRoute, WebSocketRoute))]
-    gets.append(HttpRoute("/api/v1/state", StateEndpoint(gateway, deliveries, paths, info.worker).answer))
-    cors = Middleware(
+    return _Shortcut({route.path: guard(route.endpoint) for route in calls if "{" not in route.path}, rest)
+
+
+def _cors(config: Config) -> Middleware:
+    return Middleware(
         CORSMiddleware,
         allow_origins=config.server.cors_origins,
         allow_origin_regex=LOCAL_ORIGIN,
@@ -287,13 +238,6 @@ def _app(
         allow_headers=["*"],
         expose_headers=_EXPOSED_HEADERS,
     )
-    rest = Starlette(
-        routes=[*posts, *gets],
-        middleware=[cors, Middleware(guard)],  # in this order: a page may read why it was refused
-        exception_handlers={404: info.missing, 405: info.wrong_method},
-        lifespan=lifespan,
-    )
-    return _Shortcut({route.path: guard(route.endpoint) for route in posts if "{" not in route.path}, rest)
 
 
 class _Shortcut:
