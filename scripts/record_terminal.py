@@ -89,7 +89,7 @@ def record() -> list[tuple[float, str]]:
         return [(at, text.replace(home, "~")) for at, text in written]
 
 
-def _read_for(shell: pexpect.spawn, seconds: float, began: float, written: list[tuple[float, str]]) -> None:
+def _read_for(shell: pexpect.spawn[str], seconds: float, began: float, written: list[tuple[float, str]]) -> None:
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:
         try:
@@ -99,7 +99,9 @@ def _read_for(shell: pexpect.spawn, seconds: float, began: float, written: list[
         written.append((time.monotonic() - began, text))
 
 
-def _read_until(shell: pexpect.spawn, wanted: str, first: int, began: float, written: list[tuple[float, str]]) -> None:
+def _read_until(
+    shell: pexpect.spawn[str], wanted: str, first: int, began: float, written: list[tuple[float, str]]
+) -> None:
     end = time.monotonic() + LIMIT
     while wanted not in _bare("".join(text for _, text in written[first:])):
         if time.monotonic() > end:
@@ -179,7 +181,7 @@ def _row(screen: pyte.Screen, y: int) -> Row:
             runs.append((column, text + cell.data, *style))
         else:
             runs.append((x, cell.data, *style))
-    return tuple((x, text.rstrip(), *style) for x, text, *style in runs if text.strip())
+    return tuple((x, text.rstrip(), colour, bold, italic) for x, text, colour, bold, italic in runs if text.strip())
 
 
 def _shown(frames: list[tuple[float, list[Row]]]) -> list[Shown]:
