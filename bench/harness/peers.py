@@ -7,8 +7,7 @@ What they log is turned down as far as they let us, as one would for production.
 from __future__ import annotations
 
 import json
-import re
-import subprocess
+from functools import partial
 from pathlib import Path
 
 from harness.subjects import Dialect, Launch, Place, Subject
@@ -114,16 +113,13 @@ def _claude_code_router(_: Subject, place: Place) -> Launch:
     return Launch(["node", str(start), "start"], ready="/health", environ=_environ(place, SERVICE_PORT=str(place.port)))
 
 
-def _python_version(name: str) -> str:
-    command = [str(PEERS / name / "bin/python"), "-m", "pip", "--disable-pip-version-check", "show", name]
-    said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
-    found = re.search(r"^Version: (.+)$", said, re.MULTILINE)
-    return f"{name} {found[1] if found else 'of unknown version'}"
-
-
-def _node_version(package: str, folder: str) -> str:
-    about = json.loads((PEERS / folder / "node_modules" / package / "package.json").read_text())
-    return f"{package} {about['version']}"
+def _version(package: str, home: str) -> str:
+    """As npm or pip wrote it down where it put the package."""
+    about = PEERS / home / "node_modules" / package / "package.json"
+    if about.exists():
+        return f"{package} {json.loads(about.read_text())['version']}"
+    found = next((PEERS / home).glob(f"lib/python*/site-packages/{package}-*.dist-info"), None)
+    return f"{package} {found.stem.partition('-')[2] if found else 'of unknown version'}"
 
 
 def _title(name: str, client: Dialect) -> str:
@@ -137,7 +133,7 @@ SUBJECTS = (
         client="anthropic",
         start=_rolter,
         program=str(PEERS / "rolter/bin/rolter"),
-        version=lambda: _python_version("rolter"),
+        version=partial(_version, "rolter", "rolter"),
     ),
     Subject(
         name="tensorzero",
@@ -146,7 +142,7 @@ SUBJECTS = (
         at="/openai/v1/chat/completions",
         start=_tensorzero,
         program=str(PEERS / "tensorzero/bin/python"),
-        version=lambda: _python_version("tensorzero"),
+        version=partial(_version, "tensorzero", "tensorzero"),
     ),
     Subject(
         name="ferrogw",
@@ -154,7 +150,7 @@ SUBJECTS = (
         model="gpt-4o",
         start=_ferrogw,
         program=str(PEERS / "ferrogw/bin/ferrogw"),
-        version=lambda: _python_version("ferrogw"),
+        version=partial(_version, "ferrogw", "ferrogw"),
     ),
     Subject(
         name="litellm",
@@ -162,7 +158,7 @@ SUBJECTS = (
         client="anthropic",
         start=_litellm,
         program=str(PEERS / "litellm/bin/litellm"),
-        version=lambda: _python_version("litellm"),
+        version=partial(_version, "litellm", "litellm"),
     ),
     Subject(
         name="portkey",
@@ -170,7 +166,7 @@ SUBJECTS = (
         more_headers=("x-portkey-provider: openai", "x-portkey-custom-host: http://127.0.0.1:{upstream}/v1"),
         start=_portkey,
         program=str(PEERS / "portkey/node_modules/.bin/gateway"),
-        version=lambda: _node_version("@portkey-ai/gateway", "portkey"),
+        version=partial(_version, "@portkey-ai/gateway", "portkey"),
     ),
     Subject(
         name="claude-code-router",
@@ -178,6 +174,6 @@ SUBJECTS = (
         client="anthropic",
         start=_claude_code_router,
         program=str(PEERS / "claude-code-router/node_modules/.bin/ccr"),
-        version=lambda: _node_version("@musistudio/claude-code-router", "claude-code-router"),
+        version=partial(_version, "@musistudio/claude-code-router", "claude-code-router"),
     ),
 )
