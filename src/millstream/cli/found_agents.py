@@ -7,9 +7,11 @@ import subprocess
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 from typer.exceptions import TyperException
 
+from millstream.cli import places
 from millstream.cli.programs import ALL, Program
 
 _LIMIT_S = 10.0
@@ -25,15 +27,15 @@ class Found:
     version: str | None
 
 
-def found_agents(environ: Mapping[str, str]) -> list[Found]:
-    """All that ``launch`` knows, asked for their versions side by side."""
+def found_agents(environ: Mapping[str, str], root: Path = Path("/")) -> list[Found]:
+    """All that ``launch`` knows, asked for their versions side by side. ``root`` is where absolute places begin."""
     with ThreadPoolExecutor(len(ALL)) as pool:
-        return list(pool.map(lambda program: _found(program, environ), ALL))
+        return list(pool.map(lambda program: _found(program, environ, root), ALL))
 
 
-def _found(program: Program, environ: Mapping[str, str]) -> Found:
+def _found(program: Program, environ: Mapping[str, str], root: Path) -> Found:
     try:
-        path = program.path(None, environ)
+        path = program.path(None, environ, root)
     except TyperException:
         return Found(program, None, None)
     try:
@@ -44,7 +46,7 @@ def _found(program: Program, environ: Mapping[str, str]) -> Found:
             errors="replace",
             timeout=_LIMIT_S,
             stdin=subprocess.DEVNULL,
-            env=dict(environ),
+            env=places.beside(path, environ),
         )
     except (OSError, subprocess.TimeoutExpired):
         return Found(program, path, None)

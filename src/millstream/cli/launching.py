@@ -13,7 +13,18 @@ from pathlib import Path
 from typer.exceptions import TyperException
 
 from millstream import config as configuration
-from millstream.cli import agents, child, embedded, gateway, gemini_home, options, other_agents, programs, shared
+from millstream.cli import (
+    agents,
+    child,
+    embedded,
+    gateway,
+    gemini_home,
+    options,
+    other_agents,
+    places,
+    programs,
+    shared,
+)
 from millstream.cli.known import Known, known
 from millstream.cli.other_agents import Told
 from millstream.config import Config, ConfigError
@@ -65,7 +76,8 @@ def launch(agent: str, asked: Asked) -> int:
     ):
         told = _told(agent, lease.url, names, model, small)
         try:
-            return child.run([program, *told.arguments, *asked.arguments], told.over(os.environ), lease.lifeline)
+            environ = places.beside(program, told.over(os.environ))
+            return child.run([program, *told.arguments, *asked.arguments], environ, lease.lifeline)
         except OSError as error:
             failure = TyperException(f"cannot run {program}: {error.strerror}")
             failure.exit_code = _NOT_RUNNABLE

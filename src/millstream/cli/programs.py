@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,46 +10,39 @@ from pathlib import Path
 
 from typer.exceptions import TyperException
 
+from millstream.cli import places
 from millstream.cli.agents import OTHER_BACKENDS
 from millstream.config import ConfigError
 
 _WINNING = ("ANTHROPIC_BASE_URL", *OTHER_BACKENDS)
-_HOMEBREW = ("/opt/homebrew/bin", "/usr/local/bin", "/home/linuxbrew/.linuxbrew/bin")
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """``name`` is also that of the command. ``usual`` are folders below the home where its own installer puts it."""
+    """``name`` is also that of the command."""
 
     name: str
     title: str
     package: str
-    usual: tuple[str, ...] = ()
 
-    def path(self, named: str | None, environ: Mapping[str, str]) -> str:
-        """``named``, or what is found. Raises ``TyperException`` that says how to get it."""
+    def path(self, named: str | None, environ: Mapping[str, str], root: Path = Path("/")) -> str:
+        """``named``, or what is found, ``PATH`` before the places where installers put it.
+
+        Raises ``TyperException`` that says how to get it.
+        """
         found = shutil.which(named or self.name, path=environ.get("PATH"))
         if found is None and named is None:
-            found = self._elsewhere(environ)
+            found = places.find(self.name, environ, root)
         if found is None:
             what = f"no program {named}" if named else f"{self.title} is not installed, or not on PATH"
             raise TyperException(f"{what}: npm install -g {self.package}, or name it with --bin PATH")
         return found
 
-    def _elsewhere(self, environ: Mapping[str, str]) -> str | None:
-        """Where installers put it without telling ``PATH``: npm's own prefix, Homebrew, ~/.local."""
-        home = Path.home()
-        folders = [home / folder for folder in (".local/bin", *self.usual, ".npm-global/bin")]
-        if environ.get("NPM_CONFIG_PREFIX"):
-            folders.append(Path(environ["NPM_CONFIG_PREFIX"], "bin"))
-        folders += [Path(folder) for folder in _HOMEBREW]
-        return next((str(f / self.name) for f in folders if os.access(f / self.name, os.X_OK)), None)
 
-
-CLAUDE = Program("claude", "Claude Code", "@anthropic-ai/claude-code", (".claude/local",))
+CLAUDE = Program("claude", "Claude Code", "@anthropic-ai/claude-code")
 CODEX = Program("codex", "Codex CLI", "@openai/codex")
 GEMINI = Program("gemini", "Gemini CLI", "@google/gemini-cli")
-OPENCODE = Program("opencode", "opencode", "opencode-ai", (".opencode/bin",))
+OPENCODE = Program("opencode", "opencode", "opencode-ai")
 ALL = (CLAUDE, CODEX, GEMINI, OPENCODE)
 
 
