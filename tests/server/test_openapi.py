@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
+from itertools import product
 from typing import Any
 
 import httpx
@@ -14,6 +15,7 @@ import msgspec
 import pytest
 import schemathesis
 from any_server import AnyServer
+from every_event import Ending, everything
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
@@ -25,15 +27,20 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 import millstream
-from millstream.config import Config, ReplayConfig, SessionsConfig, ToolsConfig
-from millstream.server.openapi import shapes
+from millstream.config import Config, ReplayConfig, SessionsConfig, StreamsConfig, ToolsConfig
+from millstream.dialects.ag_ui.render import AgUiView
+from millstream.dialects.ui_messages.render import UiMessageView, Version
+from millstream.server.openapi import front_shapes, shapes
 from millstream.server.openapi.document import document
-from millstream.server.openapi.operations import OPERATIONS, Operation
+from millstream.server.openapi.operation import Operation
+from millstream.server.openapi.operations import OPERATIONS
 from millstream.testing.gateway import GatewayThread
 from millstream.tools.functions import Functions
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 EXAMPLES = 40
+VERSIONS: tuple[Version, ...] = (5, 6, 7)
+ENDINGS: tuple[Ending, ...] = ("finished", "failed", "cancelled")
 SCENARIO = """
 [[replies]]
 when = { last_role = "tool" }
@@ -76,6 +83,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         default_model="replay/quick",
         replay=ReplayConfig(folder=str(folder)),
         sessions=SessionsConfig(store="memory"),
+        streams=StreamsConfig(poll=0.05, follow=0.05),
         tools=ToolsConfig(mode="gateway"),
     )
     with GatewayThread(config, tools=[Functions([count])]) as gateway:
@@ -94,7 +102,7 @@ def exactly(value: object, kind: Any) -> None:
 
 
 def events(text: str) -> list[dict[str, Any]]:
-    lines = [line.removeprefix("data: ") for line in text.splitlines() if line.startswith("data: ")]
+    lines = [line.removeprefix("data: ") for line in text.split("\n") if line.startswith("data: ")]
     return [json.loads(line) for line in lines]
 
 
@@ -135,7 +143,7 @@ def test_an_agents_stream_is_of_the_events_it_tells_of(url: str) -> None:
     found = events(httpx.post(url + "/mcp/chat/stream", json={"query": "Count!"}).text)
     for one in found:
         exactly(one, shapes.AgentEvent)
-    told = {member.__struct_config__.tag for member in shapes.AgentEvent.__args__}
+    told = tags(shapes.AgentEvent)
     assert told - {one["type"] for one in found} == {"approval_required", "approval_given", "status", "error"}
 
 
@@ -168,6 +176,62 @@ def test_a_conversation_is_of_what_it_tells_of(url: str) -> None:
     exactly(httpx.post(session + "/stop").json(), shapes.Stopped)
     exactly(httpx.delete(session).json(), shapes.Deleted)
     exactly(httpx.get(session).json(), shapes.Error)
+
+
+def tags(union: Any) -> set[str]:
+    return {member.__struct_config__.tag for member in union.__args__}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_chats_stream_is_of_the_parts_it_tells_of(url: str, version: Version) -> None:
+    ask = {
+        "id": f"c{version}",
+        "messages": [{"id": "m", "role": "user", "parts": [{"type": "text", "text": "Count!"}]}],
+    }
+    answer = httpx.post(f"{url}/api/chat?ui_stream={version}", json=ask)
+    found, after = answer.text.split("data: [DONE]\n\n")
+    assert after == ""
+    for one in events(found):
+        exactly(one, front_shapes.UiPart)
+    again = httpx.get(f"{url}/api/chat/c{version}/stream?startIndex=0&ui_stream={version}")
+    assert events(again.text.removesuffix("data: [DONE]\n\n")) == events(found)
+    exactly(httpx.post(f"{url}/api/chat/c{version}/stop").json(), shapes.Stopped)
+
+
+def test_all_parts_of_a_chat_are_told_of_and_no_others() -> None:
+    seen: set[str] = set()
+    for version, ending in product(VERSIONS, ENDINGS):
+        view = UiMessageView("run_1", "m1", lambda _: False, version=version)
+        for one in events(view.render(everything(ending)).replace(b"data: [DONE]", b"").decode()):
+            exactly(one, front_shapes.UiPart)
+            seen.add(one["type"])
+    assert seen == tags(front_shapes.UiPart)
+
+
+def test_all_events_of_ag_ui_are_told_of_and_no_others() -> None:
+    seen: set[str] = set()
+    for ending, waits in product(ENDINGS, (False, True)):
+        view = AgUiView("run_1", "r1", "t1", (lambda _: True) if waits else (lambda _: False))
+        for one in events(view.render(everything(ending)).decode()):
+            exactly(one, front_shapes.AgUiEvent)
+            seen.add(one["type"])
+    assert seen == tags(front_shapes.AgUiEvent)
+
+
+def test_a_streams_reader_is_told_of_what_it_gets(url: str) -> None:
+    stream = f"{url}/v1/stream/told"
+    statuses = [
+        httpx.put(stream, headers={"content-type": "application/json"}).status_code,
+        httpx.put(stream, headers={"content-type": "application/json"}).status_code,
+        httpx.post(stream, json=[1]).status_code,
+        httpx.head(stream).status_code,
+        httpx.get(f"{stream}?offset=now&live=long-poll").status_code,
+    ]
+    first = httpx.get(stream)
+    again = httpx.get(stream, headers={"if-none-match": first.headers["etag"]})
+    statuses += [first.status_code, again.status_code, httpx.delete(stream).status_code]
+    assert statuses == [201, 200, 204, 200, 204, 200, 304, 204]
+    exactly(httpx.get(stream).json(), front_shapes.DurableError)
 
 
 class Page(HTMLParser):

@@ -12,8 +12,8 @@ from typing import Any, get_args
 import msgspec
 
 from millstream import __version__
-from millstream.server.openapi import shapes
-from millstream.server.openapi.operations import SSE, TAGS, Operation, Parameter
+from millstream.server.openapi.operation import SSE, Operation, Parameter
+from millstream.server.openapi.operations import TAGS
 
 _REF = "#/components/schemas/{name}"
 _ABOUT = """What apps use of a millstream gateway: streams that can be taken up again, agents with tools.
@@ -49,8 +49,8 @@ class _Schemas:
     """JSON schemas of all types that ``operations`` name. A union of events is found under its members."""
 
     def __init__(self, operations: Sequence[Operation]) -> None:
-        kinds = [k for one in operations for k in (one.body, one.answer, one.events) if k is not None]
-        self._kinds = [*kinds, shapes.Error]
+        said = [(one.body, one.answer, one.events, one.failure) for one in operations]
+        self._kinds = list(dict.fromkeys(kind for kinds in said for kind in kinds if kind is not None))
         found, self.components = msgspec.json.schema_components(self._kinds, ref_template=_REF)
         self._found = list(found)
         for kind in {member for one in self._kinds for member in (get_args(one) or (one,))}:
@@ -76,6 +76,8 @@ def _operation(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
         if operation.example is not None:
             content["example"] = operation.example
         said["requestBody"] = {"required": True, "content": {"application/json": content}}
+    elif operation.takes:
+        said["requestBody"] = {"content": {kind: {} for kind in operation.takes}}
     return said
 
 
@@ -85,29 +87,40 @@ def _parameter(parameter: Parameter) -> dict[str, Any]:
 
 
 def _responses(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
-    content: Mapping[str, Any]
-    if operation.events is not None:
-        content = {SSE: {"itemSchema": _event(schemas.of(operation.events))}}
-    elif operation.answer is not None:
-        content = {"application/json": {"schema": schemas.of(operation.answer)}}
-    else:
-        content = {operation.lines or "text/plain": {"itemSchema": {"type": "object"}}}
-    failed: dict[str, Any] = {"application/json": {"schema": schemas.of(shapes.Error)}}
-    said: dict[str, Any] = {"200": {"description": "The answer.", "content": content}}
+    said: dict[str, Any] = {}
+    content = _content(operation, schemas)
+    if content:
+        said["200"] = {"description": "The answer.", "content": content}
+    said |= {status: {"description": about} for status, about in operation.statuses.items()}
     if operation.nothing:
         said["204"] = {"description": "Nothing is left to read."}
-    refused = failed | ({SSE: content[SSE]} if operation.refused_as_event else {})
-    said["4XX"] = {"description": "The request cannot be answered, for the reason that is given.", "content": refused}
-    said["5XX"] = {"description": "The gateway, or the model behind it, failed.", "content": failed}
+    said["4XX"] = {"description": "The request cannot be answered, for the reason that is given."}
+    said["5XX"] = {"description": "The gateway, or the model behind it, failed."}
+    if operation.failure is not None:
+        failed: dict[str, Any] = {"application/json": {"schema": schemas.of(operation.failure)}}
+        said["4XX"]["content"] = failed | ({SSE: content[SSE]} if operation.refused_as_event else {})
+        said["5XX"]["content"] = failed
     return said
 
 
-def _event(data: Mapping[str, Any]) -> dict[str, Any]:
-    """A server-sent event whose data are JSON.
+def _content(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
+    if operation.events is not None:
+        return {SSE: {"itemSchema": _event(schemas.of(operation.events), done=operation.done)}}
+    if operation.answer is not None:
+        return {"application/json": {"schema": schemas.of(operation.answer)}}
+    if operation.lines is not None:
+        return {operation.lines: {"itemSchema": {"type": "object"}}}
+    return {kind: {} for kind in operation.kinds}
+
+
+def _event(data: Mapping[str, Any], *, done: bool) -> dict[str, Any]:
+    """A server-sent event whose data are JSON, or ``[DONE]`` where that ends them.
 
     https://spec.openapis.org/oas/v3.2.0.html#special-considerations-for-text-event-stream-content
     """
-    text = {"type": "string", "contentMediaType": "application/json", "contentSchema": data}
+    text: dict[str, Any] = {"type": "string", "contentMediaType": "application/json", "contentSchema": data}
+    if done:
+        text = {"anyOf": [text, {"const": "[DONE]"}]}
     return {"type": "object", "properties": {"data": text}, "required": ["data"]}
 
 

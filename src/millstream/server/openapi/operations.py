@@ -2,49 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
-
 from millstream.server.agent.asking import AgentAsk, ApproveAsk, RouteAsk
 from millstream.server.conversation.asking import TalkAsk
 from millstream.server.openapi import shapes
+from millstream.server.openapi.operation import NUMBER, RUN, Operation, Parameter
+from millstream.server.openapi.protocols import DURABLE, FRONT_ENDS
 from millstream.server.plain.asking import Ask
-
-Place = Literal["path", "query", "header"]
-SSE = "text/event-stream"
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    name: str
-    place: Place
-    about: str
-    schema: Mapping[str, Any] = field(default_factory=lambda: {"type": "string"})
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """``body`` is the type of a JSON request, ``answer`` of a JSON response, ``events`` of each event of a stream;
-    ``lines`` is the content type of an answer that is neither. ``nothing``: it may also have nothing left to say
-    (204). ``refused_as_event``: to a client that accepts events, a refusal may be one. ``example`` is a body that works
-    anywhere."""
-
-    method: Literal["get", "post", "delete"]
-    path: str
-    tag: str
-    name: str
-    summary: str
-    about: str = ""
-    body: Any = None
-    answer: Any = None
-    events: Any = None
-    lines: str | None = None
-    nothing: bool = False
-    refused_as_event: bool = False
-    parameters: tuple[Parameter, ...] = ()
-    example: Mapping[str, Any] | None = None
-
 
 TAGS = {
     "Streaming": "A model's answer as events. It is kept as a run while it is made: whoever loses the connection takes "
@@ -52,12 +15,14 @@ TAGS = {
     "Runs": "Answers that are kept, and those under way.",
     "Conversations": "Conversations of an app's users, kept and told to the model, with intents and suggestions.",
     "Agents": "Answers for which tools run here, with everything that happens told as it happens.",
+    "Front ends": "What stock clients of chat pages and agents speak: the AI SDK's UI message stream (`useChat`), and "
+    "AG-UI. Tools run here as they do for agents. Runs go on without their readers, until they are stopped.",
+    "Durable Streams": "Streams that are written once and read by many, from any place in them: the protocol of "
+    "https://github.com/durable-streams/durable-streams. Runs can be read the same way.",
 }
 
-_NUMBER = {"type": "integer", "minimum": 0, "maximum": 999_999_999_999_999}
-_RUN = Parameter("run_id", "path", "The run, as the header `x-millstream-run` of the answer named it.")
-_LAST = Parameter("last-event-id", "header", "The number of the last event that was received.", _NUMBER)
-_AFTER = Parameter("after", "query", "The same, for clients that cannot set headers.", _NUMBER)
+_LAST = Parameter("last-event-id", "header", "The number of the last event that was received.", NUMBER)
+_AFTER = Parameter("after", "query", "The same, for clients that cannot set headers.", NUMBER)
 _USER = Parameter(
     "user_id",
     "path",
@@ -90,7 +55,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "What follows an event, from the run's journal and then as it comes. 204: nothing is left.",
         events=shapes.StreamEvent,
         nothing=True,
-        parameters=(_RUN, _LAST, _AFTER),
+        parameters=(RUN, _LAST, _AFTER),
     ),
     Operation(
         "get",
@@ -103,7 +68,7 @@ OPERATIONS: tuple[Operation, ...] = (
             Parameter("limit", "query", "At most so many; 100.", {"type": "integer", "minimum": 1, "maximum": 1000}),
         ),
     ),
-    Operation("get", "/api/v1/runs/{run_id}", "Runs", "show_run", "Show a run", answer=shapes.Run, parameters=(_RUN,)),
+    Operation("get", "/api/v1/runs/{run_id}", "Runs", "show_run", "Show a run", answer=shapes.Run, parameters=(RUN,)),
     Operation(
         "delete",
         "/api/v1/runs/{run_id}",
@@ -112,7 +77,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "Forget a run",
         "One that is under way is stopped.",
         answer=shapes.Deleted,
-        parameters=(_RUN,),
+        parameters=(RUN,),
     ),
     Operation(
         "get",
@@ -122,7 +87,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "Read what is kept of a run",
         "One JSON object a line, as the journal has it.",
         lines="application/x-ndjson",
-        parameters=(_RUN, Parameter("after", "query", "The number of the event before.", _NUMBER)),
+        parameters=(RUN, Parameter("after", "query", "The number of the event before.", NUMBER)),
     ),
     Operation(
         "post",
@@ -131,7 +96,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "cancel_run",
         "Stop a run",
         answer=shapes.Cancelled,
-        parameters=(_RUN,),
+        parameters=(RUN,),
     ),
     Operation(
         "post",
@@ -142,7 +107,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "For tools whose permission is `ask`.",
         body=ApproveAsk,
         answer=shapes.Approved,
-        parameters=(_RUN,),
+        parameters=(RUN,),
         example={"approved": True},
     ),
     Operation(
@@ -163,7 +128,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "Read a run with tools again, from its beginning",
         events=shapes.AgentEvent,
         parameters=(
-            _RUN,
+            RUN,
             Parameter("accumulated", "query", "`false` leaves the whole text so far out.", {"type": "boolean"}),
         ),
     ),
@@ -207,7 +172,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "talk_resume",
         "Read an answer again, from its beginning",
         events=shapes.TalkEvent,
-        parameters=(_USER, _RUN),
+        parameters=(_USER, RUN),
     ),
     Operation(
         "post",
@@ -256,4 +221,6 @@ OPERATIONS: tuple[Operation, ...] = (
         answer=shapes.Stopped,
         parameters=(_USER, _SESSION),
     ),
+    *FRONT_ENDS,
+    *DURABLE,
 )

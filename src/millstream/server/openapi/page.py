@@ -76,24 +76,36 @@ def _operation(method: str, path: str, operation: Mapping[str, Any], base: str) 
     content = operation.get("requestBody", {}).get("content", {}).get("application/json")
     if content is not None:
         yield f"<p>Body: {_kind(content['schema'])}</p>"
-    for media_type, answer in operation["responses"]["200"]["content"].items():
-        yield f"<p>Answer: <code>{media_type}</code>. {_answer(answer)}</p>"
-    if "204" in operation["responses"]:
-        yield f"<p>Or 204: {_prose(operation['responses']['204']['description'])}</p>"
+    for status, response in operation["responses"].items():
+        if status.endswith("XX"):
+            continue
+        for media_type, answer in response.get("content", {}).items():
+            yield f"<p>Answer: <code>{media_type}</code>. {_answer(answer)}</p>"
+        if "content" not in response:
+            yield f"<p>{status}: {_prose(response['description'])}</p>"
     yield f"<pre tabindex=0>{escape(_curl(method, path, content, base))}</pre></article>"
 
 
 def _answer(content: Mapping[str, Any]) -> str:
     if "schema" in content:
         return _kind(content["schema"])
+    if "itemSchema" not in content:
+        return ""
     event = content["itemSchema"].get("properties", {}).get("data")
-    return f"Each event: {_kind(event['contentSchema'])}" if event is not None else "An object a line."
+    if event is None:
+        return "An object a line."
+    data = event.get("anyOf", [event])[0]
+    return f"Each event: {_kind(data['contentSchema'])}" + (
+        ", and <code>[DONE]</code> last" if "anyOf" in event else ""
+    )
 
 
 def _curl(method: str, path: str, content: Mapping[str, Any] | None, base: str) -> str:
     call = ["curl", "-N", base + _PLACE.sub(lambda place: place[1].upper(), path)]
-    if method == "delete":
-        call[1:2] = ["-X", "DELETE"]
+    if method == "head":
+        call[1:2] = ["-I"]
+    elif method in ("delete", "put"):
+        call[1:2] = ["-X", method.upper()]
     if content is None:
         return shlex.join(call)
     body = shlex.quote(json.dumps(content.get("example", {})))
