@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from judges import comply, durable_streams, faults, mcp_conformance
+from judges import ag_ui, comply, durable_streams, faults, mcp_conformance
 from judges.program import NotRunning, gateway, llmock, upstream
 from judges.verdict import Verdict, show
 from millstream.providers.model_file import ModelFileError, ensure_model
@@ -21,7 +21,14 @@ _EMBEDDED_TRIES = 3
 
 
 def main() -> int:
-    groups = {"scripted": _scripted, "embedded": _embedded, "faults": _faults, "mcp": _mcp, "streams": _streams}
+    groups = {
+        "scripted": _scripted,
+        "embedded": _embedded,
+        "faults": _faults,
+        "mcp": _mcp,
+        "streams": _streams,
+        "agui": _agui,
+    }
     parser = argparse.ArgumentParser(prog="python -m judges.run", description=__doc__)
     parser.add_argument("--only", action="append", choices=groups, help="leave the others out; may be repeated")
     arguments = parser.parse_args()
@@ -103,6 +110,11 @@ def _mcp(_: Path, logs: Path) -> Iterator[Verdict]:
 def _streams(_: Path, logs: Path) -> Iterator[Verdict]:
     """The protocol of streams that apps make and follow."""
     yield from durable_streams.judge(ENVIRONMENT, logs)
+
+
+def _agui(programs: Path, logs: Path) -> Iterator[Verdict]:
+    """Runs of agents with all that can happen in them."""
+    yield from ag_ui.judge(programs / "python", logs)
 
 
 if __name__ == "__main__":

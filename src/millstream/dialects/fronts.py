@@ -66,6 +66,10 @@ class RunView(ABC):
     def opening(self) -> list[bytes]:
         """What a response begins with."""
 
+    def reopening(self) -> list[bytes]:
+        """What one begins with that goes on from an answer."""
+        return self.opening()
+
     @abstractmethod
     def say(self, entry: RunEntry) -> list[bytes]:
         """One entry. That of the run's start is ``opening``."""
@@ -99,7 +103,7 @@ class RunView(ABC):
         self._held += said
         if isinstance(event, app.RunEnd) or (isinstance(event, app.ApprovalGiven) and event.id == self._since):
             self._since = None
-            return [*self.opening(), *self._held]
+            return [*self.reopening(), *self._held]
         if stuck:
             self.pause(list(self._waiting.asked.values()), entry.at)
             self._held = []

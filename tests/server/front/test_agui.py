@@ -33,9 +33,14 @@ class Place:
     async def ask(
         self, body: dict[str, Any] | None, path: str = "/agui", headers: dict[str, str] | None = None
     ) -> tuple[int, bytes]:
+        if body is not None:
+            return await self.send(json.dumps(body), headers, path)
         async with RawClient(self.gateway.address) as client:
-            data = b"" if body is None else json.dumps(body).encode()
-            return await client.ask("GET" if body is None else "POST", path, data, headers or {})
+            return await client.ask("GET", path, b"", headers or {})
+
+    async def send(self, body: str, headers: dict[str, str] | None = None, path: str = "/agui") -> tuple[int, bytes]:
+        async with RawClient(self.gateway.address) as client:
+            return await client.ask("POST", path, body.encode(), headers or {})
 
 
 @asynccontextmanager
@@ -109,6 +114,50 @@ def test_an_approval_is_an_interrupt_and_resume_goes_on(*, approved: bool) -> No
             assert ("sun" if approved else "not allowed") in result["content"]
             assert second[-1]["outcome"] == {"type": "success"}
             assert events(await there.ask(resumed)) == second
+
+    run(main())
+
+
+def called_in(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The conversation after a run of a call, as a client keeps it."""
+    start = next(event for event in found if event["type"] == "TOOL_CALL_START")
+    function = {"name": "weather", "arguments": '{"city":"Rome"}'}
+    call = {"id": start["toolCallId"], "type": "function", "function": function}
+    return [*body()["messages"], {"id": start["parentMessageId"], "role": "assistant", "toolCalls": [call]}]
+
+
+def test_a_run_that_goes_on_begins_with_the_conversation_that_tells_of_its_calls() -> None:
+    async def main() -> None:
+        async with place(LOOP, weather(), **ASK) as there:
+            first = events(await there.ask(body()))
+            (question,) = first[-1]["outcome"]["interrupts"]
+            answer = {"interruptId": question["id"], "status": "resolved", "payload": {"approved": True}}
+            messages = called_in(first)
+            resumed = json.dumps(body("r2", resume=[answer], messages=messages), indent=2)
+            status, data = await there.send(resumed)
+            found = events((status, data))
+            assert kinds(found)[:2] == ["RUN_STARTED", "MESSAGES_SNAPSHOT"]
+            assert found[1]["messages"] == messages
+            assert "TOOL_CALL_RESULT" in kinds(found)
+            assert "TOOL_CALL_START" not in kinds(found)
+            frames = data.split(b"\n\n")
+            second = frames[1].partition(b"\n")[0].removeprefix(b"id: ").decode()
+            rest = b"\n\n".join(frames[2:])
+            assert await there.send(resumed, {"last-event-id": second}) == (status, rest)
+            known = await there.ask(None, "/agui?runId=r2", {"last-event-id": second})
+            assert known == (status, rest), "events have the same ids where there is no history"
+
+    run(main())
+
+
+def test_a_client_that_sends_only_part_of_the_conversation_keeps_its_own() -> None:
+    async def main() -> None:
+        async with place(LOOP, weather(), **ASK) as there:
+            (question,) = events(await there.ask(body()))[-1]["outcome"]["interrupts"]
+            answer = {"interruptId": question["id"], "status": "resolved", "payload": {"approved": True}}
+            found = events(await there.ask(body("r2", resume=[answer])))
+            assert "MESSAGES_SNAPSHOT" not in kinds(found)
+            assert found[-1]["outcome"] == {"type": "success"}
 
     run(main())
 

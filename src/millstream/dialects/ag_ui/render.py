@@ -15,6 +15,7 @@ from millstream.core.opaque import wrap
 from millstream.core.run_events import RunEntry
 from millstream.core.timestamps import timestamp
 from millstream.dialects.ag_ui import NAME
+from millstream.dialects.ag_ui.request import History
 from millstream.dialects.fronts import RunView, question_id, shown
 
 KEEPALIVE = b": keep-alive\n\n"
@@ -26,12 +27,14 @@ ANSWER_SCHEMA: dict[str, Any] = {
     "properties": {"approved": {"type": "boolean"}, "reason": {"type": "string"}},
     "required": ["approved"],
 }
+_NO_HISTORY = History()
 _encode = msgspec.json.Encoder().encode
 
 
 class AgUiView(RunView):
     """For the run that the client calls ``client_run`` in ``thread``; ``run_id`` is the one it is of here. ``after`` is
-    the place of the last event that the client has. Questions may be answered for ``patience`` seconds."""
+    the place of the last event that the client has. Questions may be answered for ``patience`` seconds. ``history`` is
+    the conversation that came with the answer that a run goes on from."""
 
     def __init__(
         self,
@@ -43,12 +46,14 @@ class AgUiView(RunView):
         since: str | None = None,
         after: Place = (0, -1),
         patience: float = 300.0,
+        history: History = _NO_HISTORY,
     ) -> None:
         super().__init__(is_open, since)
         self._run_id = run_id
         self._ids = {"threadId": thread, "runId": client_run}
         self._after = after
         self._patience = patience
+        self._history = history
         self._model = ""
         self._step = 0
         self._in_step = False
@@ -57,6 +62,8 @@ class AgUiView(RunView):
         self._texts: dict[int, str] = {}
         self._thoughts: dict[int, str] = {}
         self._calls: dict[int, str] = {}
+        self._told: set[str] = set()
+        """Calls that have begun."""
         self._begun: set[str] = set()
         """Calls of tools that run here, whose arguments are still to be told."""
         self._fault: ev.Fault | None = None
@@ -67,7 +74,7 @@ class AgUiView(RunView):
             [
                 b"id: %d-%d\ndata: %b\n\n" % (number, place, chunk)
                 for number, place, chunk in self.chunks(entries)
-                if (number, place) > self._after
+                if chunk and (number, place) > self._after
             ]
         )
 
@@ -80,6 +87,13 @@ class AgUiView(RunView):
 
     def opening(self) -> list[bytes]:
         return [_encode({"type": "RUN_STARTED", **self._ids})]
+
+    def reopening(self) -> list[bytes]:
+        """A result is of a call that this run has told of, and calls are not told twice: so the history tells of it.
+        One that knows nothing of the call may not be all that the client has, and would replace it."""
+        knows = not self._history.calls.isdisjoint(self._told)
+        snapshot = b'{"type":"MESSAGES_SNAPSHOT","messages":%b}' % self._history.messages if knows else b""
+        return [*self.opening(), snapshot]
 
     def pause(self, asked: Sequence[app.ApprovalAsked], at: int) -> list[bytes]:
         interrupts = [
@@ -203,6 +217,7 @@ class AgUiView(RunView):
         return [*said, {"type": "REASONING_END", "messageId": message}]
 
     def _call(self, call_id: str, tool: str) -> dict[str, Any]:
+        self._told.add(call_id)
         self._parent = self._parent or f"{self._run_id}-s{self._step}"
         said = {"type": "TOOL_CALL_START", "toolCallId": call_id, "toolCallName": tool}
         return said | {"parentMessageId": self._parent}

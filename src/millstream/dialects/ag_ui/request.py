@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -98,6 +99,24 @@ def read_input(body: bytes) -> RunAgentInput:
         raise ClientFault(str(error)) from error
     except _UNREADABLE as error:
         raise ClientFault(f"the request body is not valid JSON: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """A conversation as the client sent it (JSON, on one line), and the ids of the calls in it."""
+
+    messages: bytes = b"[]"
+    calls: frozenset[str] = frozenset()
+
+
+class _Said(msgspec.Struct, frozen=True):
+    messages: msgspec.Raw = msgspec.Raw(b"[]")
+
+
+def history_of(given: RunAgentInput, body: bytes) -> History:
+    """``body`` is what ``given`` was read from."""
+    calls = frozenset(call.id for message in given.messages for call in message.tool_calls or ())
+    return History(msgspec.json.format(bytes(msgspec.json.decode(body, type=_Said).messages), indent=-1), calls)
 
 
 def request_of(given: RunAgentInput, default_model: str) -> Request:

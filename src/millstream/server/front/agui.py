@@ -13,7 +13,7 @@ from millstream.agent.approval import Verdict
 from millstream.core.errors import ClientFault
 from millstream.dialects.ag_ui import NAME
 from millstream.dialects.ag_ui.render import AgUiView, Place
-from millstream.dialects.ag_ui.request import RunAgentInput, read_input, request_of
+from millstream.dialects.ag_ui.request import History, RunAgentInput, history_of, read_input, request_of
 from millstream.dialects.fronts import question_id, run_and_approval
 from millstream.server.deliver import Delivery
 from millstream.server.front.base import FrontEndpoint, no_content
@@ -32,6 +32,7 @@ class AgUi(FrontEndpoint):
 
     async def serve(self, scope: Scope, receive: Receive, delivery: Delivery, headers: Mapping[str, str]) -> None:
         query = query_map(scope)
+        history = History()
         if scope["method"] == "GET":
             client_run, thread = query.get("runId") or headers.get("x-run-id", ""), None
             found = await self._known(client_run)
@@ -39,7 +40,9 @@ class AgUi(FrontEndpoint):
                 await no_content(delivery)
                 return
         else:
-            given = read_input(await read_body(scope, receive, self.fronts.max_body))
+            body = await read_body(scope, receive, self.fronts.max_body)
+            given = read_input(body)
+            history = history_of(given, body) if given.resume else history
             client_run, thread = given.run_id, given.thread_id
             found = await self._known(client_run) or await self._begin(given)
         run_id, since = found
@@ -53,7 +56,16 @@ class AgUi(FrontEndpoint):
         with closing(await self.fronts.open(run_id)) as reader:
             after = _after(headers, query)
             patience = self.fronts.agent.options.approval_timeout
-            view = AgUiView(run_id, client_run, thread, is_open, since=since, after=after, patience=patience)
+            view = AgUiView(
+                run_id,
+                client_run,
+                thread,
+                is_open,
+                since=since,
+                after=after,
+                patience=patience,
+                history=history,
+            )
             await self.say(reader, view, delivery, headers, {RUN_HEADER: run_id})
 
     async def _known(self, client_run: str) -> tuple[str, str | None] | None:
