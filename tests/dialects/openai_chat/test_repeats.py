@@ -2,11 +2,16 @@
 
 import json
 from typing import Any
+from unittest.mock import patch
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from millstream.core import events as ev
+from millstream.core.repeats import Repeated
 from millstream.dialects.openai_chat.parse import ChatParser
+from millstream.dialects.openai_chat.wire import decode_chunk
 
 
 def frame(delta: dict[str, Any], choice: dict[str, Any] | None = None, **chunk: Any) -> bytes:
@@ -77,3 +82,53 @@ def test_after_its_end_nothing_is_read() -> None:
     end = frame({}, {"finish_reason": "stop"})
     events = fed(text, more, end + b"data: [DONE]\n\n", more)
     assert events[-1] == []
+
+
+def call(number: int) -> bytes:
+    return frame(
+        {"tool_calls": [{"index": number, "id": f"call_{number}", "function": {"name": "t", "arguments": "{}"}}]}
+    )
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_text_after_a_call_is_a_block_of_its_own(together: bool) -> None:
+    first, then = texts("a", "b", "c"), texts("d", "e", "f")
+    reads = [b"".join(first), call(0), b"".join(then)] if together else [*first, call(0), *then]
+    events = [event for read in fed(*reads) for event in read]
+    pieces = [(event.index, event.text) for event in events if isinstance(event, ev.TextDelta)]
+    assert pieces == [(0, "a"), (0, "b"), (0, "c"), (2, "d"), (2, "e"), (2, "f")]
+
+
+pieces = st.sampled_from(["a", "\u00e9", 'b"', "\\", "\n", " ", "7"])
+frames = st.one_of(
+    st.builds(lambda text, number: frame({"content": text}, {"index": number}), pieces, st.sampled_from([0, 0, 0, 1])),
+    st.builds(lambda text: frame({"content": text}), pieces),
+    st.builds(lambda text: frame({"reasoning_content": text}), pieces),
+    st.builds(lambda text: frame({"content": text}, usage={"prompt_tokens": 1}), pieces),
+    st.builds(call, st.integers(0, 2)),
+    st.just(frame({}, {"finish_reason": "stop"})),
+    st.just(b": keepalive\n\n"),
+    st.just(b"data: [DONE]\n\n"),
+)
+
+
+@given(st.lists(st.lists(frames, min_size=1, max_size=6).map(b"".join), max_size=8))
+def test_what_is_known_by_heart_reads_as_if_it_were_not(reads: list[bytes]) -> None:
+    with patch.object(Repeated, "text_in", return_value=""):
+        expected = fed(*reads)
+    assert fed(*reads) == expected
+
+
+def test_frames_that_come_together_are_known_by_heart_too() -> None:
+    """Else the test above would compare one way with itself."""
+    with patch("millstream.dialects.openai_chat.wire.decode_chunk", wraps=decode_chunk) as decoded:
+        [events] = fed(b"".join(texts("a", "b", "c", "d", "e", "f")))
+    assert events[2:] == [ev.TextDelta(0, piece) for piece in "abcdef"]
+    assert decoded.call_count == 3, "the first, and the second to read it and to learn from it"
+
+
+def test_frames_from_which_nothing_can_be_learnt_are_soon_decoded_once() -> None:
+    reads = texts(*"abcdefghijklmnopqrstuvwxyz", choice={"logprobs": {"content": [{"token": "x", "logprob": -0.1}]}})
+    with patch("millstream.dialects.openai_chat.wire.decode_chunk", wraps=decode_chunk) as decoded:
+        fed(*reads)
+    assert decoded.call_count < len(reads) + 10

@@ -11,10 +11,10 @@ from itertools import count
 
 from millstream.core import events as ev
 from millstream.core.errors import Kind, UpstreamFault
-from millstream.core.repeats import Repeated
-from millstream.core.sse import SSEDecoder
+from millstream.core.sse import Frame, SSEDecoder
 from millstream.dialects.openai_chat import errors, wire
-from millstream.dialects.openai_chat.answer import Answer, Voice
+from millstream.dialects.openai_chat.answer import Answer
+from millstream.dialects.openai_chat.known import Known
 from millstream.dialects.openai_chat.usage import usage_in
 
 _DONE = b"[DONE]"
@@ -33,11 +33,10 @@ class ChatParser:
         "_answers",
         "_decoder",
         "_ended",
+        "_frames",
         "_indexes",
-        "_repeated",
-        "_repeats_thought",
+        "_reads",
         "_reply_id",
-        "_speaking",
         "_started",
         "_usage",
         "more_of",
@@ -51,10 +50,10 @@ class ChatParser:
         self._started = False
         self._ended = False
         self._usage: object = None
-        self._repeated = Repeated()
-        self._speaking: tuple[Answer, Voice] | None = None
-        """Whose pieces of text ``_repeated`` knows, once it knows any."""
-        self._repeats_thought = False
+        self._reads = Known()
+        """Whole reads of one frame each."""
+        self._frames = Known()
+        """The data of frames that came together."""
         self.more_of = 0
 
     @property
@@ -66,50 +65,39 @@ class ChatParser:
         if self._ended:
             return events
         if text := self.more(data):
-            delta = ev.ReasoningDelta if self._repeats_thought else ev.TextDelta
-            events.append(delta(self.more_of, text))
-            return events
+            return [self._reads.event(text)]
         try:
             frames = self._decoder.feed(data)
+            if len(frames) > 1:
+                self._together(frames, events)
+                return events
             for name, payload in frames:
                 self._frame(name, payload, events)
         except UpstreamFault as fault:
             self._fail(fault, events)
         else:
-            if len(frames) == len(events) == 1 and not self._decoder.pending and self._repeated.teachable:
-                self._learn(data, frames[0][1])
+            if len(frames) == len(events) == 1 and not self._decoder.pending:
+                self._reads.learn(data, frames[0][1], self._answers, events[0])
+                self.more_of = self._reads.block
         return events
 
     def more(self, data: bytes) -> str:
         """Fulfils ``dialects.base.RepeatingParser``."""
-        speaking = self._speaking
-        if speaking is None or self._decoder.pending or self._ended:
-            return ""
-        text = self._repeated.text_in(data)
-        if text:
-            answer, voice = speaking
-            if answer.voice is not voice:
-                return ""
-            if self._repeats_thought:
-                answer.hear(text)
-        return text
+        return "" if self._decoder.pending or self._ended else self._reads.text_in(data)
 
-    def _learn(self, data: bytes, payload: bytes) -> None:
-        """``data`` was one frame and gave one event: if that was a piece of text, others like it will follow."""
-        try:
-            chunk = wire.decode_chunk(payload)
-        except ValueError:
-            return  # the one event was a fault, or the end
-        piece = wire.only_text(chunk)
-        if piece is None or chunk.choices is None:
-            return
-        answer = self._answer(chunk.choices[0], 0)
-        if self._repeated.learn(data, *piece):
-            self._speaking = answer, answer.voice
-            self._repeats_thought = answer.voice == "reasoning"
-            self.more_of = answer.block
-        else:
-            self._speaking = None
+    def _together(self, frames: list[Frame], events: list[ev.Event]) -> None:
+        """Frames of one read: most repeat the one before, as most reads do."""
+        known = self._frames
+        for name, payload in frames:
+            if self._ended:
+                return
+            if not name and (text := known.text_in(payload)):
+                events.append(known.event(text))
+                continue
+            before = len(events)
+            self._frame(name, payload, events)
+            if len(events) == before + 1 and not name:
+                known.learn(payload, payload, self._answers, events[before])
 
     def finish(self) -> list[ev.Event]:
         events: list[ev.Event] = []
@@ -142,8 +130,6 @@ class ChatParser:
         events.append(ev.Fault.of(fault))
 
     def _frame(self, name: bytes, data: bytes, events: list[ev.Event]) -> None:
-        if self._ended:
-            return
         if name == b"error":
             raise errors.fault_of(_value(data))
         if data == _DONE:

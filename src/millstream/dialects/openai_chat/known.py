@@ -1,0 +1,50 @@
+"""Data that differ from what came before in a piece of text alone (``core/repeats.py``)."""
+
+from __future__ import annotations
+
+from millstream.core import events as ev
+from millstream.core.repeats import Repeated
+from millstream.dialects.openai_chat import wire
+from millstream.dialects.openai_chat.answer import Answer, Voice
+
+
+class Known:
+    """One shape that an answer's pieces of text have, once it is learnt. It holds while the block it was learnt in is
+    open."""
+
+    __slots__ = ("_answer", "_repeated", "_voice", "block")
+
+    def __init__(self) -> None:
+        self._repeated = Repeated()
+        self._answer: Answer | None = None
+        self._voice: Voice = ""
+        self.block = 0
+
+    def text_in(self, data: bytes) -> str:
+        """The piece of text that ``data`` stands for, heard by its answer; empty if that cannot be told."""
+        answer = self._answer
+        if answer is None or answer.block != self.block or answer.voice is not self._voice:
+            return ""
+        text = self._repeated.text_in(data)
+        if text and self._voice == "reasoning":
+            answer.hear(text)
+        return text
+
+    def event(self, text: str) -> ev.Event:
+        if self._voice == "reasoning":
+            return ev.ReasoningDelta(self.block, text)
+        return ev.TextDelta(self.block, text)
+
+    def learn(self, data: bytes, payload: bytes, answers: dict[int, Answer], event: ev.Event) -> None:
+        """``data`` has ``payload`` in it, which gave ``event`` alone: if that is a piece of text, others like it will
+        follow."""
+        if not isinstance(event, ev.TextDelta | ev.ReasoningDelta) or not self._repeated.teachable:
+            return
+        piece = wire.only_text(wire.decode_chunk(payload))
+        if piece is None:
+            self._repeated.miss()
+        elif self._repeated.learn(data, *piece):
+            self._answer = next(answer for answer in answers.values() if answer.voice and answer.block == event.index)
+            self._voice, self.block = self._answer.voice, self._answer.block
+            return
+        self._answer = None
