@@ -1,16 +1,21 @@
-"""``millstream launch`` with Codex CLI and Gemini CLI themselves; their users' own settings say something else."""
+"""``millstream launch`` with Codex CLI, Gemini CLI and opencode; their users' own settings say something else."""
 
 import json
 import sys
 from pathlib import Path
 
 from agent_process import run_agent
-from agents import Codex, GeminiCLI
+from agents import Codex, GeminiCLI, opencode
 from gateway_site import run
 
 LIMIT_S = 60.0
 SAID = "The tool has answered, and so the loop is closed."
 OWN_OF_CODEX = '# mine\nmodel_provider = "openai"\nmodel = "gpt-5.5"\n'
+OWN_OF_OPENCODE = {
+    "$schema": "https://opencode.ai/config.json",  # it adds this by itself
+    "model": "anthropic/claude-sonnet-5",
+    "provider": {"anthropic": {"options": {"apiKey": "mine"}}},
+}
 OWN_OF_GEMINI = {"security": {"auth": {"selectedType": "oauth-personal"}}, "privacy": {"usageStatisticsEnabled": False}}
 
 
@@ -74,3 +79,24 @@ def test_gemini_runs_on_the_launched_gateway_though_its_user_logs_in_otherwise(t
 
     run(main(), LIMIT_S)
     assert json.loads(settings.read_text())["security"] == OWN_OF_GEMINI["security"]
+
+
+def test_opencode_runs_a_tool_on_the_launched_gateway_and_keeps_its_config(tmp_path: Path) -> None:
+    program, home, folder = opencode(), tmp_path / "home", tmp_path / "work"
+    folder.mkdir()
+    config = home / ".config/opencode/opencode.json"
+    config.parent.mkdir(parents=True)
+    config.write_text(json.dumps(OWN_OF_OPENCODE))
+
+    async def main() -> None:
+        own = ["run", "--format", "json", "Print a word."]
+        ended = await run_agent(launch("opencode", program, *own), environment(home), folder)
+        parts = [json.loads(line)["part"] for line in ended.lines]
+        assert ended.status == 0, ended.errors
+        [tool] = [part for part in parts if part["type"] == "tool"]
+        assert (tool["tool"], tool["state"]["output"]) == ("bash", "millstream\n")
+        assert [part["text"] for part in parts if part["type"] == "text"][-1].startswith(SAID)
+
+    run(main(), LIMIT_S)
+    assert json.loads(config.read_text()) == OWN_OF_OPENCODE
+    assert not (home / ".local/share/opencode/auth.json").exists()

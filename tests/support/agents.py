@@ -189,6 +189,12 @@ class Claude(Agent):
         return Outcome(ran.status, ran.result["result"], ran.tool_results, json.dumps(retried) if retried else "")
 
 
+def opencode() -> Path:
+    """The program of opencode, whose package for this kind of machine alone is half the size of all it comes with."""
+    found = next(_PACKAGES.glob("opencode-*/bin/opencode"), None)
+    return found or pytest.skip("needs opencode: make test installs it with npm, on Linux on x86-64")
+
+
 def system_of(dialect: str, body: Mapping[str, Any]) -> str:
     """What a request says in the name of the system, wherever its dialect has that."""
     match dialect:
