@@ -16,6 +16,8 @@ class ChaosProxy:
     def __init__(self, goal: tuple[str, int], seed: int, cuts: int, *, least: int = 0, most: int = 2000) -> None:
         self.cuts_left = cuts
         self.cuts = 0
+        self.healed = asyncio.Event()
+        """Something has come through the wire since it is a good one."""
         self.address = ("", 0)
         self._goal = goal
         self._random = random.Random(seed)
@@ -51,9 +53,12 @@ class ChaosProxy:
                 else:
                     _reset(writer)
                 return
-            budget = None if budget is None else budget - len(data)
             writer.write(data)
             await writer.drain()
+            if budget is None:
+                self.healed.set()
+            else:
+                budget -= len(data)
 
 
 async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

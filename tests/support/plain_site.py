@@ -13,6 +13,7 @@ from sse_reader import Frame, FrameReader
 from wires import ChatWire
 
 from millstream.config import Config, RunsConfig
+from millstream.core.run_events import RunEntry, decode_entry
 from millstream.testing.gateway import GatewayThread
 
 WIRE = ChatWire()
@@ -77,3 +78,13 @@ def words(*pieces: str) -> Answer:
         )
 
     return answer
+
+
+async def kept_entries(address: tuple[str, int], run_id: str) -> list[RunEntry]:
+    """What the journal has of a run that has ended, without any stream."""
+    entries: list[RunEntry] = []
+    async with RawClient(address) as client:
+        while not entries or len(entries) < int(client.headers["x-millstream-last"]):
+            _, data = await client.ask("GET", f"/api/v1/runs/{run_id}/events?after={len(entries)}")
+            entries += [decode_entry(at, line) for at, line in enumerate(data.splitlines(), len(entries) + 1)]
+    return entries

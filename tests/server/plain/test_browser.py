@@ -8,11 +8,10 @@ import shutil
 import pytest
 from chaos_proxy import chaos
 from gateway_site import run
-from plain_site import PlainSite, body, frames, words
+from plain_site import PlainSite, body, frames, kept_entries, words
 from playwright.async_api import async_playwright
 from raw_client import RawClient
 
-from millstream.core.run_events import RunEntry, decode_entry
 from millstream.dialects.chat_events import ChatEvents
 from millstream.server.plain import http
 
@@ -64,11 +63,7 @@ def test_a_browser_on_a_breaking_wire_misses_nothing_and_repeats_nothing(
                 await browser.close()
             assert proxy.cuts > 100
             assert opened > 100
-            async with RawClient(gateway.address) as client:
-                entries: list[RunEntry] = []
-                while not entries or len(entries) < int(client.headers["x-millstream-last"]):
-                    _, data = await client.ask("GET", f"/api/v1/runs/browser/events?after={len(entries)}")
-                    entries += [decode_entry(at, line) for at, line in enumerate(data.splitlines(), len(entries) + 1)]
+            entries = await kept_entries(gateway.address, "browser")
         told = [[frame.number, frame.name, frame.data] for frame in frames(ChatEvents().render(entries))]
         assert got == told
 

@@ -9,14 +9,13 @@ import random
 import pytest
 from chaos_proxy import chaos
 from gateway_site import run
-from plain_site import WIRE, PlainSite, body, frames
+from plain_site import WIRE, PlainSite, body, frames, kept_entries
 from raw_client import RawClient
 from raw_upstream import Call
 from sse_reader import EventSource, Frame
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidMessage
 
-from millstream.core.run_events import RunEntry, decode_entry
 from millstream.dialects.chat_events import ChatEvents
 
 CUTS = 150
@@ -30,14 +29,7 @@ def _pieces(seed: int) -> list[str]:
 
 async def _from_journal(address: tuple[str, int], run_id: str) -> list[Frame]:
     """What the run's journal says, without any stream."""
-    async with RawClient(address) as client:
-        entries: list[RunEntry] = []
-        while True:
-            _, data = await client.ask("GET", f"/api/v1/runs/{run_id}/events?after={len(entries)}")
-            lines = data.splitlines()
-            entries += [decode_entry(len(entries) + place, line) for place, line in enumerate(lines, 1)]
-            if len(entries) == int(client.headers["x-millstream-last"]):
-                return frames(ChatEvents().render(entries))
+    return frames(ChatEvents().render(await kept_entries(address, run_id)))
 
 
 @pytest.mark.parametrize("seed", [1, 2])
