@@ -31,8 +31,8 @@ class Repeated:
         self._tries += 1
 
     def learn(self, data: bytes, field: bytes, text: str) -> bool:
-        """``data`` is one whole frame, or what it carries, whose only effect was ``text``, the string in ``field``. False
-        if it cannot be told where that is."""
+        """``data`` is one whole frame, whose only effect was ``text``, the string in ``field``. False if it cannot be
+        told where that is."""
         self.miss()
         name, value = b'"%b":' % field, b'"%b"' % text.encode()
         written = next((name + space + value for space in (b"", b" ") if data.count(name + space + value) == 1), None)

@@ -119,14 +119,6 @@ def test_what_is_known_by_heart_reads_as_if_it_were_not(reads: list[bytes]) -> N
     assert fed(*reads) == expected
 
 
-def test_frames_that_come_together_are_known_by_heart_too() -> None:
-    """Else the test above would compare one way with itself."""
-    with patch("millstream.dialects.openai_chat.wire.decode_chunk", wraps=decode_chunk) as decoded:
-        [events] = fed(b"".join(texts("a", "b", "c", "d", "e", "f")))
-    assert events[2:] == [ev.TextDelta(0, piece) for piece in "abcdef"]
-    assert decoded.call_count == 3, "the first, and the second to read it and to learn from it"
-
-
 def test_frames_from_which_nothing_can_be_learnt_are_soon_decoded_once() -> None:
     reads = texts(*"abcdefghijklmnopqrstuvwxyz", choice={"logprobs": {"content": [{"token": "x", "logprob": -0.1}]}})
     with patch("millstream.dialects.openai_chat.wire.decode_chunk", wraps=decode_chunk) as decoded:

@@ -1,4 +1,4 @@
-"""Data that differ from what came before in a piece of text alone (``core/repeats.py``)."""
+"""Reads that differ from what came before in a piece of text alone (``core/repeats.py``)."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class Known:
         return ev.TextDelta(self.block, text)
 
     def learn(self, data: bytes, payload: bytes, answers: dict[int, Answer], event: ev.Event) -> None:
-        """``data`` has ``payload`` in it, which gave ``event`` alone: if that is a piece of text, others like it will
-        follow."""
+        """``data`` was one frame with ``payload`` and gave ``event`` alone: if that was a piece of text, others like it
+        will follow."""
         if not isinstance(event, ev.TextDelta | ev.ReasoningDelta) or not self._repeated.teachable:
             return
         piece = wire.only_text(wire.decode_chunk(payload))

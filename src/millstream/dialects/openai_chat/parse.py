@@ -11,7 +11,7 @@ from itertools import count
 
 from millstream.core import events as ev
 from millstream.core.errors import Kind, UpstreamFault
-from millstream.core.sse import Frame, SSEDecoder
+from millstream.core.sse import SSEDecoder
 from millstream.dialects.openai_chat import errors, wire
 from millstream.dialects.openai_chat.answer import Answer
 from millstream.dialects.openai_chat.known import Known
@@ -33,9 +33,8 @@ class ChatParser:
         "_answers",
         "_decoder",
         "_ended",
-        "_frames",
         "_indexes",
-        "_reads",
+        "_known",
         "_reply_id",
         "_started",
         "_usage",
@@ -50,10 +49,7 @@ class ChatParser:
         self._started = False
         self._ended = False
         self._usage: object = None
-        self._reads = Known()
-        """Whole reads of one frame each."""
-        self._frames = Known()
-        """The data of frames that came together."""
+        self._known = Known()
         self.more_of = 0
 
     @property
@@ -65,39 +61,22 @@ class ChatParser:
         if self._ended:
             return events
         if text := self.more(data):
-            return [self._reads.event(text)]
+            return [self._known.event(text)]
         try:
             frames = self._decoder.feed(data)
-            if len(frames) > 1:
-                self._together(frames, events)
-                return events
             for name, payload in frames:
                 self._frame(name, payload, events)
         except UpstreamFault as fault:
             self._fail(fault, events)
         else:
             if len(frames) == len(events) == 1 and not self._decoder.pending:
-                self._reads.learn(data, frames[0][1], self._answers, events[0])
-                self.more_of = self._reads.block
+                self._known.learn(data, frames[0][1], self._answers, events[0])
+                self.more_of = self._known.block
         return events
 
     def more(self, data: bytes) -> str:
         """Fulfils ``dialects.base.RepeatingParser``."""
-        return "" if self._decoder.pending or self._ended else self._reads.text_in(data)
-
-    def _together(self, frames: list[Frame], events: list[ev.Event]) -> None:
-        """Frames of one read: most repeat the one before, as most reads do."""
-        known = self._frames
-        for name, payload in frames:
-            if self._ended:
-                return
-            if not name and (text := known.text_in(payload)):
-                events.append(known.event(text))
-                continue
-            before = len(events)
-            self._frame(name, payload, events)
-            if len(events) == before + 1 and not name:
-                known.learn(payload, payload, self._answers, events[before])
+        return "" if self._decoder.pending or self._ended else self._known.text_in(data)
 
     def finish(self) -> list[ev.Event]:
         events: list[ev.Event] = []
@@ -130,6 +109,8 @@ class ChatParser:
         events.append(ev.Fault.of(fault))
 
     def _frame(self, name: bytes, data: bytes, events: list[ev.Event]) -> None:
+        if self._ended:
+            return
         if name == b"error":
             raise errors.fault_of(_value(data))
         if data == _DONE:
