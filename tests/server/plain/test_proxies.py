@@ -42,72 +42,60 @@ defaults
   timeout client 30s
   timeout server 30s
 frontend front
-  bind 127.0.0.1:{port}
+  bind fd@{listener}
   default_backend back
 backend back
   server one 127.0.0.1:{goal}
 """
-_TRIES = 5
-_UP_S = 10.0
+_END_S = 10.0
 
 
-def _nginx(program: str, folder: Path, port: int, goal: int) -> list[str]:
+def _nginx(program: str, folder: Path, listener: socket.socket, goal: int) -> tuple[list[str], dict[str, str]]:
     user = "user root;\n" if os.geteuid() == 0 else ""  # else its worker may not enter our folder
     config = folder / "nginx.conf"
-    config.write_text(_NGINX.format(user=user, folder=folder, port=port, goal=goal))
-    return [program, "-c", str(config), "-p", str(folder), "-e", str(folder / "error.log")]
+    config.write_text(_NGINX.format(user=user, folder=folder, port=listener.getsockname()[1], goal=goal))
+    command = [program, "-c", str(config), "-p", str(folder), "-e", str(folder / "error.log")]
+    # As an nginx is told that takes the place of another, https://nginx.org/en/docs/control.html#upgrade
+    return command, {"NGINX": f"{listener.fileno()};"}
 
 
-def _haproxy(program: str, folder: Path, port: int, goal: int) -> list[str]:
+def _haproxy(program: str, folder: Path, listener: socket.socket, goal: int) -> tuple[list[str], dict[str, str]]:
     config = folder / "haproxy.cfg"
-    config.write_text(_HAPROXY.format(port=port, goal=goal))
-    return [program, "-db", "-f", str(config)]
+    config.write_text(_HAPROXY.format(listener=listener.fileno(), goal=goal))
+    return [program, "-db", "-f", str(config)], {}
 
 
-_PROXIES: dict[str, Callable[[str, Path, int, int], list[str]]] = {"nginx": _nginx, "haproxy": _haproxy}
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        port: int = found.getsockname()[1]
-        return port
-
-
-async def _listens(process: subprocess.Popen[bytes], port: int) -> bool:
-    """False if it ended: then another had taken the port in between."""
-    async with asyncio.timeout(_UP_S):
-        while process.poll() is None:
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-            except OSError:
-                await asyncio.sleep(0.01)
-                continue
-            writer.close()
-            return True
-    return False
+_PROXIES: dict[str, Callable[[str, Path, socket.socket, int], tuple[list[str], dict[str, str]]]] = {
+    "nginx": _nginx,
+    "haproxy": _haproxy,
+}
 
 
 @pytest.fixture(params=_PROXIES)
 def proxy(
     request: pytest.FixtureRequest, plain: PlainSite, tmp_path_factory: pytest.TempPathFactory
 ) -> Generator[tuple[str, int]]:
-    """The address of one in front of a gateway."""
+    """The address of one in front of a gateway. It is given a socket that listens, so nobody waits for it."""
     program = shutil.which(request.param) or shutil.which(request.param, path="/usr/sbin:/usr/local/sbin")
     if program is None:
         pytest.skip(f"{request.param} is not installed")
     folder = tmp_path_factory.mktemp(request.param)
-    for _ in range(_TRIES):
-        port = _free_port()
-        command = _PROXIES[request.param](program, folder, port, plain.gateway().address[1])
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
-            if asyncio.run(_listens(process, port)):
-                yield "127.0.0.1", port
-                return
-        finally:
-            process.terminate()
-            process.wait(_UP_S)
-    pytest.fail(f"{request.param} does not start: {command}")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)  # nginx takes it as it is
+        address: tuple[str, int] = listener.getsockname()
+        command, environ = _PROXIES[request.param](program, folder, listener, plain.gateway().address[1])
+        process = subprocess.Popen(
+            command,
+            env={**os.environ, **environ},
+            pass_fds=[listener.fileno()],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+    try:
+        yield address
+    finally:
+        process.terminate()
+        process.wait(_END_S)
 
 
 @pytest.mark.parametrize("coding", ["", "gzip"])
