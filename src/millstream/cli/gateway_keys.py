@@ -91,27 +91,13 @@ def list_keys(
     import msgspec
 
     from millstream.cli.output import print_json, print_line, print_table
-    from millstream.policy.keys import KeyRecord, moment
-    from millstream.server.keyfile import keys_path, read_keys
+    from millstream.policy.keys import moment
+    from millstream.server.keyfile import keys_path, read_keys, settings_key
 
     tree = options.load(config, settings)
     path = keys_path(tree)
     found = read_keys(path)
-    fixed = [
-        KeyRecord(
-            name=name,
-            sha256="",
-            hint="(settings)",
-            user=key.user,
-            models=key.models,
-            requests_per_minute=key.requests_per_minute,
-            tokens_per_minute=key.tokens_per_minute,
-            budget=key.budget,
-            period=key.period,
-            admin=key.admin,
-        )
-        for name, key in tree.auth.keys.items()
-    ]
+    fixed = [settings_key(name, key, "", "(settings)") for name, key in tree.auth.keys.items()]
     shown = [*found, *fixed]
     if as_json:
         print_json([{k: v for k, v in msgspec.to_builtins(key).items() if k != "sha256"} for key in shown])

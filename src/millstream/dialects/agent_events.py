@@ -14,9 +14,10 @@ import msgspec
 from millstream.core import events as ev
 from millstream.core import run_events as app
 from millstream.core.errors import MillstreamError
-from millstream.core.messages import MediaPart, ResultPart, TextPart, Usage
+from millstream.core.messages import MediaPart, ResultPart, TextPart
 from millstream.core.run_events import RunEntry
 from millstream.core.timestamps import timestamp
+from millstream.dialects.app_objects import failure, token_counts
 
 NAME = "agent_events"
 KEEPALIVE = b": keepalive\n\n"
@@ -148,11 +149,11 @@ class AgentEvents:
 
     def _end(self, end: app.RunEnd) -> dict[str, Any]:
         if self._fault is not None:
-            return _failure(self._fault)
+            return failure(self._fault)
         return {
             "type": "complete",
             "text": self.text,
-            "usage": _usage(end.usage),
+            "usage": None if end.usage is None else token_counts(end.usage),
             "iterations": self._iterations,
             "tool_calls": self._tool_calls,
             "total_time_ms": round(end.seconds * 1000),
@@ -161,7 +162,7 @@ class AgentEvents:
 
 
 def error_object(error: MillstreamError) -> dict[str, Any]:
-    return _failure(ev.Fault.of(error))
+    return failure(ev.Fault.of(error))
 
 
 def shown(content: str | Sequence[ResultPart]) -> str:
@@ -182,11 +183,6 @@ def _shown_part(part: ResultPart) -> str:
             return f"[{type(part).__name__.removesuffix('Part')}]"
 
 
-def _failure(fault: ev.Fault) -> dict[str, Any]:
-    said = {"type": "error", "code": fault.code or fault.kind.value, "message": fault.message}
-    return said | {"retryable": fault.retryable}
-
-
 def _start(start: app.RunStart) -> dict[str, Any]:
     said = {"type": "session_start", "session_id": start.session_id or start.run_id, "run_id": start.run_id}
     return said | {"model": start.model, "message": f"Started with {start.model}"}
@@ -199,10 +195,3 @@ def _detected(tool: str, call_id: str) -> dict[str, Any]:
 def _asked(asked: app.ApprovalAsked) -> dict[str, Any]:
     said = {"type": "approval_required", "id": asked.id, "tool": asked.tool, "tool_call_id": asked.call_id}
     return said | {"arguments": asked.arguments}
-
-
-def _usage(usage: Usage | None) -> dict[str, int] | None:
-    if usage is None:
-        return None
-    total = usage.input_tokens + usage.output_tokens
-    return {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens, "total_tokens": total}

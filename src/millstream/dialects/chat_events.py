@@ -7,7 +7,6 @@ says is in the run's entries: that is what lets a stream be taken up anywhere.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 
@@ -16,6 +15,7 @@ from millstream.core.events import Fault, TextDelta
 from millstream.core.messages import Usage
 from millstream.core.run_events import RunEnd, RunEntry
 from millstream.core.timestamps import timestamp
+from millstream.dialects.app_objects import failure_and_retry, token_counts
 from millstream.dialects.base import ErrorReply
 
 NAME = "millstream"
@@ -67,14 +67,7 @@ def frame(number: int | None, name: str, data: bytes) -> bytes:
 
 
 def error_object(error: Fault | MillstreamError, at: int | None = None) -> bytes:
-    said: dict[str, Any] = {
-        "type": "error",
-        "code": error.code or error.kind.value,
-        "message": error.message,
-        "retryable": error.retryable,
-    }
-    if error.retry_after is not None:
-        said["retry_after"] = error.retry_after
+    said = failure_and_retry(error)
     if at is not None:
         said["timestamp"] = timestamp(at)
     return _encode(said)
@@ -117,14 +110,9 @@ def _complete(end: RunEnd, at: int) -> bytes:
 def _usage(usage: Usage | None) -> dict[str, int] | None:
     if usage is None:
         return None
-    said = {
-        "input_tokens": usage.input_tokens,
-        "output_tokens": usage.output_tokens,
-        "total_tokens": usage.input_tokens + usage.output_tokens,
-    }
     optional = {
         "cache_read_tokens": usage.cache_read_tokens,
         "cache_write_tokens": usage.cache_write_tokens,
         "reasoning_tokens": usage.reasoning_tokens,
     }
-    return said | {name: count for name, count in optional.items() if count is not None}
+    return token_counts(usage) | {name: count for name, count in optional.items() if count is not None}

@@ -13,9 +13,9 @@ import msgspec
 
 from millstream.core.errors import MillstreamError
 from millstream.core.events import Fault, TextDelta
-from millstream.core.messages import Usage
 from millstream.core.run_events import Context, RunEnd, RunEntry, RunStart, Status, Suggestions, Switched
 from millstream.core.timestamps import timestamp
+from millstream.dialects.app_objects import failure_and_retry, token_counts
 from millstream.dialects.base import ErrorReply
 
 NAME = "conversation"
@@ -53,7 +53,7 @@ class ConversationEvents:
 
     def failure(self, error: MillstreamError) -> bytes:
         """That the rest of the run cannot be told here."""
-        return b"data: %b\n\n" % _encode(error_object(error))
+        return b"data: %b\n\n" % _encode(failure_and_retry(error))
 
     def _frame(self, entry: RunEntry) -> bytes:
         event = entry.event
@@ -104,7 +104,7 @@ class ConversationEvents:
 
     def _end(self, end: RunEnd) -> dict[str, Any]:
         if self.fault is not None:
-            return error_object(self.fault) | self._ids() | {"resumable": bool(self.text)}
+            return failure_and_retry(self.fault) | self._ids() | {"resumable": bool(self.text)}
         return {"type": "complete", **self.outcome(end)}
 
     def outcome(self, end: RunEnd) -> dict[str, Any]:
@@ -113,7 +113,7 @@ class ConversationEvents:
             "suggestions": list(self.suggestions),
             **self._ids(),
             "model": self.model,
-            "usage": _usage(end.usage),
+            "usage": None if end.usage is None else token_counts(end.usage),
             "metrics": self._metrics(end),
             "finish_reason": end.finish_reason or end.reason,
         }
@@ -132,21 +132,9 @@ class ConversationEvents:
         }
 
 
-def error_object(error: Fault | MillstreamError) -> dict[str, Any]:
-    said: dict[str, Any] = {
-        "type": "error",
-        "code": error.code or error.kind.value,
-        "message": error.message,
-        "retryable": error.retryable,
-    }
-    if error.retry_after is not None:
-        said["retry_after"] = error.retry_after
-    return said
-
-
 def error_reply(error: MillstreamError, *, as_stream: bool) -> ErrorReply:
     """``error`` as a whole response; ``as_stream``: to a client that reads events, as the only one."""
-    body = _encode(error_object(error))
+    body = _encode(failure_and_retry(error))
     headers = {"content-type": "application/json"}
     if as_stream:
         headers = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache, no-transform"}
@@ -154,10 +142,3 @@ def error_reply(error: MillstreamError, *, as_stream: bool) -> ErrorReply:
     if error.retry_after is not None:
         headers["retry-after"] = str(max(1, math.ceil(error.retry_after)))
     return ErrorReply(error.status, body, headers)
-
-
-def _usage(usage: Usage | None) -> dict[str, int] | None:
-    if usage is None:
-        return None
-    total = usage.input_tokens + usage.output_tokens
-    return {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens, "total_tokens": total}

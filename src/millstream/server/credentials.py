@@ -11,7 +11,7 @@ from millstream.core.errors import Kind, MillstreamError, PolicyRefusal
 from millstream.policy.auth import is_loopback, server_caller
 from millstream.policy.caller import Caller, Limits
 from millstream.policy.keys import KeyRecord, digest
-from millstream.server.keyfile import WatchedKeys, keys_path, read_keys
+from millstream.server.keyfile import WatchedKeys, keys_path, read_keys, settings_key
 from millstream.server.settings import server_key
 from millstream.server.tokens import Tokens, looks_like_token
 
@@ -104,17 +104,5 @@ def _configured_keys(config: Config, environ: Mapping[str, str]) -> list[KeyReco
         if key.sha256 is None and not secret:
             why = f"the environment variable {key.env} is not set" if key.env is not None else "set sha256 or env"
             raise ConfigError(f"auth.keys.{name}: {why}")
-        found.append(
-            KeyRecord(
-                name=name,
-                sha256=key.sha256 or digest(secret),
-                user=key.user,
-                models=key.models,
-                requests_per_minute=key.requests_per_minute,
-                tokens_per_minute=key.tokens_per_minute,
-                budget=key.budget,
-                period=key.period,
-                admin=key.admin,
-            )
-        )
+        found.append(settings_key(name, key, key.sha256 or digest(secret)))
     return found

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from millstream.config import Config, ConfigError, state_path
+from millstream.config import Config, ConfigError, KeyConfig, state_path
 from millstream.policy.caller import Limits
 from millstream.policy.keys import KeyRecord, KeyRing
 from millstream.telemetry import logs
@@ -39,6 +39,22 @@ def read_keys(path: Path) -> list[KeyRecord]:
         raise ConfigError(f"auth.keys_file: cannot read {path}: {error.strerror}") from error
     except msgspec.MsgspecError as error:
         raise ConfigError(f"auth.keys_file: {path} is not a file of keys: {error}") from error
+
+
+def settings_key(name: str, key: KeyConfig, sha256: str, hint: str = "") -> KeyRecord:
+    """One that the settings have, as if the file had it."""
+    return KeyRecord(
+        name=name,
+        sha256=sha256,
+        hint=hint,
+        user=key.user,
+        models=key.models,
+        requests_per_minute=key.requests_per_minute,
+        tokens_per_minute=key.tokens_per_minute,
+        budget=key.budget,
+        period=key.period,
+        admin=key.admin,
+    )
 
 
 @contextmanager
