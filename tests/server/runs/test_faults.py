@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 from gateway_site import run
-from run_site import OPENING, BrittleJournal, Hand, all_of, runs_on, saying, texts
+from run_site import BEFORE_TEXT, OPENING, BrittleJournal, Hand, all_of, runs_on, saying, texts
 
 from millstream.core.errors import ClientFault, UpstreamFault
 from millstream.core.events import Fault, TextDelta
@@ -233,8 +233,8 @@ def test_a_run_whose_journal_another_sealed_stops_and_ends() -> None:
             hand = Hand()
             started = await runs.start("r", ABOUT, hand)
             live = await runs.open("r", "")
-            await hand.begun.wait()
-            await _tick()
+            while started.writer.kept < BEFORE_TEXT:
+                await _tick()
             await journal.seal("runs/r", writing.last_words(3, 1, ClientFault("taken for dead")))
             hand.say("too late")
             await started.finished.wait()
