@@ -299,6 +299,8 @@ class Exchange:
 
     async def _pour(self, reply: Reply, flow: _Flow, relay: Relay) -> bytes:
         """As ``pour``; but what may follow the end of a reply that passes untouched is not waited for."""
+        if isinstance(relay, HubRelay):
+            return await pour(reply, flow, relay)
         try:
             async with asyncio.timeout(None) as flow.patience:
                 return await pour(reply, flow, relay)

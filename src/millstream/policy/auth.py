@@ -6,6 +6,7 @@ import ipaddress
 import re
 from base64 import urlsafe_b64decode
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 
 from millstream.core.errors import Kind, PolicyRefusal
 from millstream.policy.caller import NO_LIMITS, Caller, Limits, owner_of
@@ -45,13 +46,8 @@ def require_local_host(host: str, allowed: Collection[str]) -> None:
     what gives it away.
     """
     name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
-    if name in allowed or name == "localhost" or name.endswith(".localhost"):
+    if name in allowed or is_loopback(name) or name.endswith(".localhost"):
         return
-    try:
-        if ipaddress.ip_address(name.strip("[]")).is_loopback:
-            return
-    except ValueError:
-        pass
     message = f"this gateway does not answer to the host name {name!r}: add it to server.allowed_hosts"
     raise PolicyRefusal(message, Kind.PERMISSION)
 
@@ -77,6 +73,7 @@ def server_caller(key: str, limits: Limits = NO_LIMITS) -> Caller:
     return Caller(owner=owner_of("server", key), limits=limits, admin=True)
 
 
+@lru_cache(maxsize=64)
 def is_loopback(host: str) -> bool:
     """Whether listening on ``host`` reaches this machine only."""
     if host == "localhost":
