@@ -1,26 +1,46 @@
-"""Tools that somebody has to allow first: the run waits, the answer comes by another way than the run's own."""
+"""Tools that somebody has to allow first, and what tools ask while they run: the run waits, the answer comes by another
+way than the run's own."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
+
+from millstream.agent.arguments import Schema
+from millstream.core.errors import ClientFault
+from millstream.tools.base import Elicitation
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
+    """``content`` is what a tool asked for; ``dismissed``: the question was put away rather than answered with no."""
+
     approved: bool
     reason: str | None = None
+    content: Mapping[str, Any] | None = None
+    dismissed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A question that nobody has answered yet."""
+    """A question that nobody has answered yet: ``question``, or without it whether ``tool`` may run."""
 
     id: str
     run_id: str
     tool: str
     arguments: str
-    answer: asyncio.Future[Verdict] = field(compare=False)
+    question: Elicitation | None = None
+    answer: asyncio.Future[Verdict] = field(compare=False, kw_only=True)
+
+    def check(self, verdict: Verdict) -> None:
+        """Raises ``ClientFault`` where ``verdict`` does not give what was asked for."""
+        if self.question is None or self.question.schema is None or not verdict.approved:
+            return
+        complaints = Schema(self.tool, self.question.schema).complaints(dict(verdict.content or {}))
+        if complaints:
+            raise ClientFault(f"content: it does not fit what was asked for: {'; '.join(complaints)}", param="content")
 
 
 class Approvals:
@@ -29,9 +49,11 @@ class Approvals:
     def __init__(self) -> None:
         self._open: dict[str, Asked] = {}
 
-    def ask(self, question_id: str, run_id: str, tool: str, arguments: str) -> Asked:
-        asked = Asked(question_id, run_id, tool, arguments, asyncio.get_running_loop().create_future())
-        self._open[question_id] = asked
+    def ask(
+        self, question_id: str, run_id: str, tool: str, arguments: str, question: Elicitation | None = None
+    ) -> Asked:
+        answer: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
+        asked = self._open[question_id] = Asked(question_id, run_id, tool, arguments, question, answer=answer)
         return asked
 
     async def verdict(self, asked: Asked, limit: float) -> Verdict:
@@ -40,17 +62,25 @@ class Approvals:
             async with asyncio.timeout(limit):
                 return await asked.answer
         except TimeoutError:
-            return Verdict(False, f"nobody answered within {limit:g} s")
+            return Verdict(False, f"nobody answered within {limit:g} s", dismissed=True)
         finally:
             self._open.pop(asked.id, None)
 
     def pending(self, run_id: str) -> list[Asked]:
         """In the order they were asked."""
-        return [asked for asked in self._open.values() if asked.run_id == run_id]
+        return [asked for asked in self._open.values() if asked.run_id == run_id and not asked.answer.done()]
+
+    def find(self, run_id: str, question_id: str) -> Asked | None:
+        return next((asked for asked in self.pending(run_id) if asked.id == question_id), None)
 
     def give(self, run_id: str, question_id: str | None, verdict: Verdict) -> list[str]:
-        """Answers a question of the run, or all that are open where none is named. The ids of those it answered."""
-        found = [asked for asked in self.pending(run_id) if question_id in (None, asked.id) and not asked.answer.done()]
+        """Answers a question of the run, or all that are open where none is named. The ids of those it answered.
+
+        Raises ``ClientFault`` where one of them wants more than that; then none is answered.
+        """
+        found = [asked for asked in self.pending(run_id) if question_id in (None, asked.id)]
+        for asked in found:
+            asked.check(verdict)
         for asked in found:
             asked.answer.set_result(verdict)
         return [asked.id for asked in found]

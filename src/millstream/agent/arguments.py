@@ -45,16 +45,17 @@ class Schema:
             raise WrongArguments(message) from error
         if not isinstance(arguments, dict):
             raise WrongArguments(f"{self._tool}: the arguments have to be one JSON object.")
-        complaints = self._complaints(arguments)
+        complaints = self.complaints(arguments)
         if complaints and None in arguments.values():  # models write null for what they leave out
             arguments = {name: value for name, value in arguments.items() if value is not None}
-            complaints = self._complaints(arguments)
+            complaints = self.complaints(arguments)
         if complaints:
             listed = "\n".join(f"- {complaint}" for complaint in complaints)
             raise WrongArguments(f"{self._tool}: the arguments do not fit its schema:\n{listed}")
         return arguments
 
-    def _complaints(self, arguments: dict[str, Any]) -> list[str]:
+    def complaints(self, arguments: dict[str, Any]) -> list[str]:
+        """What does not fit, at most a few of it."""
         from jsonschema.exceptions import SchemaError  # slow to import, and needed by few
         from referencing.exceptions import Unresolvable
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from millstream.agent.approval import Approvals, Verdict
 from millstream.agent.arguments import WrongArguments
+from millstream.agent.asking import Asking
 from millstream.agent.bounds import cut
+from millstream.agent.clock import CallClock
 from millstream.agent.outbox import Outbox
 from millstream.agent.toolbox import BoxedTool, Listing, Toolbox
 from millstream.core.messages import ToolCallPart, ToolResultPart
@@ -21,7 +22,7 @@ _MOST_MESSAGE = 16 * 1024
 
 
 class Bench:
-    """``state`` lives as long as the run does."""
+    """``elicits``: whoever the run is for can be asked by its tools. ``state`` lives as long as the run does."""
 
     def __init__(
         self,
@@ -31,6 +32,8 @@ class Bench:
         new_id: Callable[[], str],
         parallel: int,
         approval_timeout: float,
+        *,
+        elicits: bool = False,
     ) -> None:
         self._toolbox = toolbox
         self._approvals = approvals
@@ -38,6 +41,7 @@ class Bench:
         self._new_id = new_id
         self._parallel = parallel
         self._approval_timeout = approval_timeout
+        self._elicits = elicits
         self._state: dict[str, Any] = {}
 
     async def run(self, calls: Sequence[ToolCallPart], listing: Listing, out: Outbox) -> list[ToolResultPart]:
@@ -55,7 +59,7 @@ class Bench:
         self, call: ToolCallPart, listing: Listing, out: Outbox, room: asyncio.Semaphore
     ) -> ToolResultPart:
         tool = listing.tools.get(call.name)
-        began = time.monotonic()
+        clock = CallClock()
         if tool is None:
             outcome = ToolOutcome(_unknown(call.name, listing), is_error=True)
         else:
@@ -66,14 +70,16 @@ class Bench:
             else:
                 refusal = await self._refusal(tool, call, out)
                 async with room:
-                    began = time.monotonic()
-                    outcome = refusal or await self._work(tool, call, arguments, out)
-        seconds = time.monotonic() - began
-        out.put(ToolRunEnd(call.id, call.name, outcome.content, outcome.is_error, seconds))
+                    clock = CallClock()
+                    outcome = refusal or await self._work(tool, call, arguments, out, clock)
+        out.put(ToolRunEnd(call.id, call.name, outcome.content, outcome.is_error, clock.seconds))
         return ToolResultPart(call.id, outcome.content, outcome.is_error, name=call.name)
 
-    async def _work(self, tool: BoxedTool, call: ToolCallPart, arguments: dict[str, Any], out: Outbox) -> ToolOutcome:
+    async def _work(
+        self, tool: BoxedTool, call: ToolCallPart, arguments: dict[str, Any], out: Outbox, clock: CallClock
+    ) -> ToolOutcome:
         over = False
+        asking = self._asking(call, clock, out)
 
         def progress(step: Progress) -> None:
             if not over:
@@ -81,10 +87,22 @@ class Bench:
                 out.put(ToolRunProgress(call.id, call.name, step.current, step.total, message))
 
         out.put(ToolRunStart(call.id, call.name, call.arguments))
+        context = ToolContext(self._run_id, call.id, progress, self._state, asking)
         try:
-            return await self._toolbox.run(tool, arguments, ToolContext(self._run_id, call.id, progress, self._state))
+            outcome = await self._toolbox.run(tool, arguments, context, clock)
+            if asking is not None:
+                asking.forsake()
         finally:
             over = True
+            if asking is not None:
+                asking.close()
+        return outcome
+
+    def _asking(self, call: ToolCallPart, clock: CallClock, out: Outbox) -> Asking | None:
+        if self._approvals is None or not self._elicits:
+            return None
+        limit = self._approval_timeout
+        return Asking(self._approvals, self._run_id, call, lambda: f"in_{self._new_id()}", limit, clock, out.put)
 
     async def _refusal(self, tool: BoxedTool, call: ToolCallPart, out: Outbox) -> ToolOutcome | None:
         """What the model is told where somebody has to allow the call and does not."""

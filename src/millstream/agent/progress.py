@@ -122,6 +122,8 @@ class ReplyLane:
                 | app.RunEnd()
                 | app.ToolRunProgress()
                 | app.ApprovalGiven()
+                | app.InputAsked()
+                | app.InputGiven()
                 | app.Switched()
                 | app.Status()
                 | app.Context()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -12,6 +11,7 @@ from typing import Any
 
 from millstream.agent.arguments import Schema, load_checker
 from millstream.agent.bounds import bounded
+from millstream.agent.clock import CallClock
 from millstream.core.messages import Tool
 from millstream.tools.base import Permission, ToolContext, ToolOutcome, ToolSource, ToolSourceError, ToolSpec
 
@@ -107,24 +107,31 @@ class Toolbox:
                 named[name] = BoxedTool(name, spec, source, schema, timeout, permission)
         return named
 
-    async def run(self, tool: BoxedTool, arguments: Mapping[str, Any], context: ToolContext) -> ToolOutcome:
-        """One call, to its end or its time limit. Only cancelling raises."""
-        began = time.monotonic()
-        outcome = await self._run(tool, arguments, context)
+    async def run(
+        self, tool: BoxedTool, arguments: Mapping[str, Any], context: ToolContext, clock: CallClock | None = None
+    ) -> ToolOutcome:
+        """One call, to its end or its time limit, by ``clock``. Only cancelling raises."""
+        clock = clock or CallClock()
+        began = clock.seconds
+        outcome = await self._run(tool, arguments, context, clock)
         for watch in self.watchers:
-            watch(tool.name, time.monotonic() - began, outcome.is_error)
+            watch(tool.name, clock.seconds - began, outcome.is_error)
         return outcome
 
-    async def _run(self, tool: BoxedTool, arguments: Mapping[str, Any], context: ToolContext) -> ToolOutcome:
+    async def _run(
+        self, tool: BoxedTool, arguments: Mapping[str, Any], context: ToolContext, clock: CallClock
+    ) -> ToolOutcome:
         task = asyncio.ensure_future(_called(tool, arguments, context))
         try:
-            done, _ = await asyncio.wait({task}, timeout=tool.timeout)
+            async with clock.limit(tool.timeout):
+                await asyncio.wait({task})
         except asyncio.CancelledError:
             await self._end(task)
             raise
-        if done:
+        except TimeoutError:
+            await self._end(task)
+        else:
             return bounded(task.result(), self.rules.most_output)
-        await self._end(task)
         return ToolOutcome(f"{tool.name} was stopped: it took longer than {tool.timeout:g} s.", is_error=True)
 
     async def _end(self, task: asyncio.Task[ToolOutcome]) -> None:

@@ -72,6 +72,6 @@ class ToolsConfig(msgspec.Struct, frozen=True, kw_only=True):
     most_output: Annotated[int, msgspec.Meta(ge=1000)] = 100_000
     """Characters of a result that the model is told."""
     approval_timeout: Seconds = 300.0
-    """Who is asked for permission and says nothing for so long, has said no."""
+    """Who is asked for permission and says nothing so long, has said no, and a server that asked is told `cancel`."""
     phrases: PhrasesConfig = PhrasesConfig()
     workspace: WorkspaceConfig = WorkspaceConfig()

@@ -80,6 +80,27 @@ class ApprovalGiven(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     reason: str | None = None
 
 
+class InputAsked(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """The run pauses because ``tool`` asks the user in the middle of its call, on behalf of ``source``: for values that
+    ``schema`` (JSON schema of kind ``object``) describes, or to visit ``url``."""
+
+    id: str
+    call_id: str
+    tool: str
+    source: str
+    message: str
+    schema: Mapping[str, Any] | None = None
+    url: str | None = None
+
+
+class InputGiven(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """``action`` is ``accept``, ``decline`` or ``cancel``. What was given is the tool's alone."""
+
+    id: str
+    call_id: str
+    action: str
+
+
 class Switched(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     """The reply goes on with another upstream, or with another call to the same, after ``reason``."""
 
@@ -128,6 +149,8 @@ AppEvent = (
     | ToolRunEnd
     | ApprovalAsked
     | ApprovalGiven
+    | InputAsked
+    | InputGiven
     | Switched
     | Status
     | Context

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 from millstream.core import run_events as app
 from millstream.core.errors import ClientFault
@@ -19,25 +19,33 @@ from millstream.core.run_events import RunEntry, RunEvent
 _DATA_URL = re.compile(r"data:([^;,]*)((?:;[^;,]+)*),(.*)", re.DOTALL)
 
 
-class Waiting:
-    """Which calls of the present turn are open, and which of them wait for an approval."""
+Question = app.ApprovalAsked | app.InputAsked
 
-    def __init__(self) -> None:
-        self.asked: dict[str, app.ApprovalAsked] = {}
+
+class Waiting:
+    """Which calls of the present turn are open, and which of them wait for an answer."""
+
+    def __init__(self, *, inputs: bool) -> None:
+        """``inputs``: what tools ask while they run counts too."""
+        self.asked: dict[str, Question] = {}
+        self._inputs = inputs
         self._calls: set[str] = set()
 
     def note(self, event: RunEvent) -> bool:
-        """True where ``event`` leaves nothing but what waits for approvals."""
+        """True where ``event`` leaves nothing but what waits for answers."""
         match event:
             case app.StepStart():
                 self._calls.clear()
             case app.ToolDetected():
                 self._calls.add(event.call_id)
-            case app.ApprovalAsked():
+            case app.InputAsked() if not self._inputs:
+                return False
+            case app.ApprovalAsked() | app.InputAsked():
                 self.asked[event.id] = event
                 return self._stuck()
-            case app.ApprovalGiven():
+            case app.ApprovalGiven() | app.InputGiven():
                 self.asked.pop(event.id, None)
+                return self._stuck()
             case app.ToolRunEnd():
                 self._calls.discard(event.call_id)
                 return self._stuck()
@@ -48,11 +56,14 @@ class Waiting:
 
 
 class RunView(ABC):
-    """One response's part of a run: from its beginning, or (``since``) from the answer to that approval, to its end or
-    to where it waits for approvals that ``is_open`` says nobody has given yet.
+    """One response's part of a run: from its beginning, or (``since``) from the answer to that question, to its end or
+    to where it waits for answers that ``is_open`` says nobody has given yet.
 
     Each chunk has a place, ``(number of the entry, place within it)``, which is the same however often it is told.
     """
+
+    carries_inputs: ClassVar[bool] = False
+    """The protocol has a way for a tool to ask while it runs."""
 
     def __init__(self, is_open: Callable[[str], bool], since: str | None = None) -> None:
         self.paused = False
@@ -60,7 +71,7 @@ class RunView(ABC):
         self._is_open = is_open
         self._since = since
         self._held: list[bytes] = []
-        self._waiting = Waiting()
+        self._waiting = Waiting(inputs=self.carries_inputs)
 
     @abstractmethod
     def opening(self) -> list[bytes]:
@@ -75,7 +86,7 @@ class RunView(ABC):
         """One entry. That of the run's start is ``opening``."""
 
     @abstractmethod
-    def pause(self, asked: Sequence[app.ApprovalAsked], at: int) -> list[bytes]:
+    def pause(self, asked: Sequence[Question], at: int) -> list[bytes]:
         """The end of a response that leaves ``asked`` to the user, at ``at`` (Unix time in ms)."""
 
     def chunks(self, entries: Sequence[RunEntry]) -> list[tuple[int, int, bytes]]:
@@ -91,17 +102,21 @@ class RunView(ABC):
         stuck = self._waiting.note(entry.event)
         said = self.say(entry)
         if self._since is not None:
-            return self._unheard(entry, said, stuck=stuck)
-        if stuck and any(map(self._is_open, self._waiting.asked)):
+            said = self._unheard(entry, said, stuck=stuck)
+            if self._since is not None:
+                return said
+        open_ones = [asked for asked in self._waiting.asked.values() if stuck and self._is_open(asked.id)]
+        if open_ones:
             self.paused = True
-            said += self.pause(list(self._waiting.asked.values()), entry.at)
+            said += self.pause(open_ones, entry.at)
         return said
 
     def _unheard(self, entry: RunEntry, said: list[bytes], *, stuck: bool) -> list[bytes]:
         """What came before the answer has been told already, in the response that ended with the question."""
         event = entry.event
         self._held += said
-        if isinstance(event, app.RunEnd) or (isinstance(event, app.ApprovalGiven) and event.id == self._since):
+        answered = isinstance(event, app.ApprovalGiven | app.InputGiven) and event.id == self._since
+        if answered or isinstance(event, app.RunEnd):
             self._since = None
             return [*self.reopening(), *self._held]
         if stuck:

@@ -83,6 +83,10 @@ class Showing:
                 self.view.note(f"{event.tool} waits for an approval", "yellow")
             case run.ApprovalGiven():
                 self.view.note(f"{'approved' if event.approved else 'refused'} {event.reason or ''}")
+            case run.InputAsked():
+                self.view.note(f"{event.tool} asks: {event.message}", "yellow")
+            case run.InputGiven():
+                self.view.note(f"its question: {event.action}")
             case run.Switched():
                 self.view.note(f"goes on with {event.model}: {event.reason}", "yellow")
             case run.RunEnd():

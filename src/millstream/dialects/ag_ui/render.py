@@ -16,7 +16,7 @@ from millstream.core.run_events import RunEntry
 from millstream.core.timestamps import timestamp
 from millstream.dialects.ag_ui import NAME
 from millstream.dialects.ag_ui.request import History
-from millstream.dialects.fronts import RunView, question_id, shown
+from millstream.dialects.fronts import Question, RunView, question_id, shown
 
 KEEPALIVE = b": keep-alive\n\n"
 Place = tuple[int, int]
@@ -35,6 +35,8 @@ class AgUiView(RunView):
     """For the run that the client calls ``client_run`` in ``thread``; ``run_id`` is the one it is of here. ``after`` is
     the place of the last event that the client has. Questions may be answered for ``patience`` seconds. ``history`` is
     the conversation that came with the answer that a run goes on from."""
+
+    carries_inputs = True
 
     def __init__(
         self,
@@ -95,16 +97,15 @@ class AgUiView(RunView):
         snapshot = b'{"type":"MESSAGES_SNAPSHOT","messages":%b}' % self._history.messages if knows else b""
         return [*self.opening(), snapshot]
 
-    def pause(self, asked: Sequence[app.ApprovalAsked], at: int) -> list[bytes]:
+    def pause(self, asked: Sequence[Question], at: int) -> list[bytes]:
+        expires = timestamp(at + int(self._patience * 1000))
         interrupts = [
             {
                 "id": question_id(self._run_id, one.id),
-                "reason": "tool_call",
-                "message": f"May {one.tool} run?",
                 "toolCallId": one.call_id,
-                "responseSchema": ANSWER_SCHEMA,
-                "expiresAt": timestamp(at + int(self._patience * 1000)),
-                "metadata": {"tool": one.tool, "arguments": one.arguments, "runId": self._run_id},
+                "expiresAt": expires,
+                **_interrupt(one),
+                "metadata": {"tool": one.tool, "runId": self._run_id, **_about(one)},
             }
             for one in asked
         ]
@@ -186,6 +187,9 @@ class AgUiView(RunView):
             case app.ApprovalGiven():
                 value = {"id": question_id(self._run_id, event.id), "toolCallId": event.call_id}
                 return [_custom("approval", value | {"approved": event.approved, "reason": event.reason})]
+            case app.InputGiven():
+                value = {"id": question_id(self._run_id, event.id), "toolCallId": event.call_id}
+                return [_custom("input", value | {"action": event.action})]
             case app.Switched():
                 return [_custom("status", {"status": "switched", "message": f"{event.model}: {event.reason}"})]
             case app.Status():
@@ -257,6 +261,23 @@ class AgUiView(RunView):
         else:
             said = {"type": "RUN_ERROR", "message": fault.message, "code": fault.code or fault.kind.value}
         return [*self._end_step(), said | usage]
+
+
+def _interrupt(asked: Question) -> dict[str, Any]:
+    """A tool's question has MCP's three answers; a form's values go with ``accept``."""
+    if isinstance(asked, app.ApprovalAsked):
+        return {"reason": "tool_call", "message": f"May {asked.tool} run?", "responseSchema": ANSWER_SCHEMA}
+    fields: dict[str, Any] = {"action": {"type": "string", "enum": ["accept", "decline", "cancel"]}}
+    if asked.schema is not None:
+        fields["content"] = asked.schema
+    schema = {"type": "object", "properties": fields, "required": ["action"]}
+    return {"reason": "input_required", "message": asked.message, "responseSchema": schema}
+
+
+def _about(asked: Question) -> dict[str, Any]:
+    if isinstance(asked, app.ApprovalAsked):
+        return {"arguments": asked.arguments}
+    return {"source": asked.source} | ({} if asked.url is None else {"url": asked.url})
 
 
 def _custom(name: str, value: Any) -> dict[str, Any]:

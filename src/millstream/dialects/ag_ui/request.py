@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -74,6 +74,19 @@ class ResumeEntry(msgspec.Struct, frozen=True, rename="camel"):
     def reason(self) -> str | None:
         reason = self.payload.get("reason") if isinstance(self.payload, dict) else None
         return reason if isinstance(reason, str) else None
+
+    @property
+    def action(self) -> Literal["accept", "decline", "cancel"] | None:
+        """What is done with a tool's question; None: it cannot be told."""
+        if self.status == "cancelled":
+            return "cancel"
+        said = self.payload.get("action") if isinstance(self.payload, dict) else None
+        return said if said in ("accept", "decline", "cancel") else None
+
+    @property
+    def content(self) -> dict[str, Any] | None:
+        content = self.payload.get("content") if isinstance(self.payload, dict) else None
+        return content if isinstance(content, dict) else None
 
 
 class RunAgentInput(msgspec.Struct, frozen=True, rename="camel"):

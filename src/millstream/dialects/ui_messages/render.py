@@ -12,7 +12,7 @@ from millstream.core import run_events as app
 from millstream.core.errors import Kind, MillstreamError
 from millstream.core.messages import Opaque, Usage
 from millstream.core.run_events import RunEntry
-from millstream.dialects.fronts import RunView, question_id, shown
+from millstream.dialects.fronts import Question, RunView, question_id, shown
 
 Version = Literal[5, 6, 7]
 """Of the npm package ``ai``. 5 has no approvals and no finish reason; only 7 knows of an approval's answer."""
@@ -85,7 +85,7 @@ class UiMessageView(RunView):
         metadata = {"runId": self._run_id, "model": self._model}
         return [_encode({"type": "start", "messageId": self._message_id, "messageMetadata": metadata})]
 
-    def pause(self, asked: Sequence[app.ApprovalAsked], at: int) -> list[bytes]:
+    def pause(self, asked: Sequence[Question], at: int) -> list[bytes]:
         return self._finish("tool-calls", {})
 
     def say(self, entry: RunEntry) -> list[bytes]:

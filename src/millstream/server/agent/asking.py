@@ -39,11 +39,13 @@ class RouteAsk(msgspec.Struct, frozen=True):
 
 
 class ApproveAsk(msgspec.Struct, frozen=True):
-    """``id`` is the question's; without it, all that the run has open are answered."""
+    """``id`` is the question's; without it, all that the run has open are answered. ``content`` is what a tool asked
+    for."""
 
     id: str | None = None
     approved: bool = True
     reason: str | None = None
+    content: dict[str, Any] | None = None
 
 
 def read_as(kind: type[T], body: bytes) -> T:

@@ -71,7 +71,7 @@ class SmallAnswers:
     async def _approve(self, scope: Scope, body: bytes) -> dict[str, Any]:
         ask = read_as(ApproveAsk, body)
         run_id = scope["path_params"]["run_id"]
-        answered = self._agent.approvals.give(run_id, ask.id, Verdict(ask.approved, ask.reason))
+        answered = self._agent.approvals.give(run_id, ask.id, Verdict(ask.approved, ask.reason, ask.content))
         if not answered:
             message = f"run {run_id!r} waits for no approval" + (f" {ask.id!r}" if ask.id else "")
             raise ClientFault(message, Kind.NOT_FOUND, code="approval_not_found")

@@ -9,11 +9,18 @@ from contextlib import closing
 
 from starlette.types import Receive, Scope
 
-from millstream.agent.approval import Verdict
+from millstream.agent.approval import Asked, Verdict
 from millstream.core.errors import ClientFault
 from millstream.dialects.ag_ui import NAME
 from millstream.dialects.ag_ui.render import AgUiView, Place
-from millstream.dialects.ag_ui.request import History, RunAgentInput, history_of, read_input, request_of
+from millstream.dialects.ag_ui.request import (
+    History,
+    ResumeEntry,
+    RunAgentInput,
+    history_of,
+    read_input,
+    request_of,
+)
 from millstream.dialects.fronts import question_id, run_and_approval
 from millstream.server.deliver import Delivery
 from millstream.server.front.base import FrontEndpoint, no_content
@@ -79,26 +86,41 @@ class AgUi(FrontEndpoint):
             await fronts.name(_RUN + given.run_id, question_id(run_id, since))
             return run_id, since
         run_id = run_id_of(given.run_id)
-        if await fronts.begin(request_of(given, fronts.gateway.routes.default), run_id, NAME, given.thread_id):
+        request = request_of(given, fronts.gateway.routes.default)
+        if await fronts.begin(request, run_id, NAME, given.thread_id, elicits=True):
             await fronts.name(_RUN + given.run_id, run_id)
         return run_id, None
 
     async def _resumed(self, given: RunAgentInput) -> tuple[str, str]:
-        """The run that waited, and the approval that it goes on from."""
-        found: tuple[str, str] | None = None
+        """The run that waited, and the question that it goes on from. Where one answer will not do, none is given."""
+        verdicts: dict[tuple[str, str], Verdict] = {}
         for entry in given.resume or ():
-            run_id, approval = run_and_approval(entry.interrupt_id)
-            if approval is None:
+            run_id, question = run_and_approval(entry.interrupt_id)
+            if question is None:
                 raise ClientFault(f"resume: there is no interrupt {entry.interrupt_id!r}", param="resume")
-            if found is not None and found[0] != run_id:
+            if any(run_id != other for other, _ in verdicts):
                 raise ClientFault("resume: its interrupts are of different runs", param="resume")
-            verdict = Verdict(entry.approved, entry.reason)
-            given_now = await self.fronts.answer(run_id, approval, verdict)
+            asked = await self.fronts.asked(run_id, question)
+            verdicts[run_id, question] = verdict = _verdict(entry, asked)
+            if asked is not None:
+                asked.check(verdict)
+        found: tuple[str, str] | None = None
+        for place, verdict in verdicts.items():
+            given_now = await self.fronts.answer(*place, verdict)
             if found is None or given_now:
-                found = (run_id, approval)
+                found = place
         if found is None:
             raise ClientFault("resume: it is empty", param="resume")
         return found
+
+
+def _verdict(entry: ResumeEntry, asked: Asked | None) -> Verdict:
+    if asked is None or asked.question is None:
+        return Verdict(entry.approved, entry.reason)
+    action = entry.action
+    if action is None:
+        raise ClientFault("resume: payload.action: write accept, decline or cancel", param="resume")
+    return Verdict(action == "accept", content=entry.content, dismissed=action == "cancel")
 
 
 def run_id_of(client_run: str) -> str:

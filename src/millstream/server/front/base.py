@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from millstream.agent.approval import Verdict
+from millstream.agent.approval import Asked, Verdict
 from millstream.agent.exchange import Agent
 from millstream.agent.run import AgentRun
 from millstream.core.errors import ClientFault, Kind, MillstreamError
@@ -66,12 +66,18 @@ class Fronts:
     compress: bool
     version: int = 6
 
-    async def begin(self, request: Request, run_id: str, surface: str, session_id: str | None) -> bool:
-        """Begin the run, or find that it was begun before: then false. Raises ``MillstreamError``."""
+    async def begin(
+        self, request: Request, run_id: str, surface: str, session_id: str | None, *, elicits: bool = False
+    ) -> bool:
+        """Begin the run, or find that it was begun before: then false. ``elicits``: its tools may ask the client.
+
+        Raises ``MillstreamError``.
+        """
         agent = self.agent
         record = Record(run_id, surface, model=request.model, stream=True)
         options = replace(agent.options, session_id=session_id)
-        run = AgentRun(self.gateway, agent.toolbox, options, request, record, approvals=agent.approvals)
+        approvals = agent.approvals
+        run = AgentRun(self.gateway, agent.toolbox, options, request, record, approvals=approvals, elicits=elicits)
         if not await may_begin(self.gateway, self.runs, run_id, self.owner()):
             return False
         model = record.route.name if record.route is not None else request.model
@@ -83,13 +89,18 @@ class Fronts:
         return True
 
     async def answer(self, run_id: str, approval: str, verdict: Verdict) -> bool:
-        """False where nobody waits for it any more. Raises ``ClientFault`` (404) for a run that is not there, or not
-        the caller's."""
+        """False where nobody waits for it any more. Raises ``ClientFault``: 404 for a run that is not there, or not the
+        caller's; 400 where more is asked for than ``verdict`` gives."""
         await self.runs.info(run_id, self.owner())
         return bool(self.agent.approvals.give(run_id, approval, verdict))
 
+    async def asked(self, run_id: str, approval: str) -> Asked | None:
+        """None where nobody waits for it any more. Raises as ``answer`` does."""
+        await self.runs.info(run_id, self.owner())
+        return self.agent.approvals.find(run_id, approval)
+
     def is_open(self, run_id: str, approval: str) -> bool:
-        return any(asked.id == approval for asked in self.agent.approvals.pending(run_id) if not asked.answer.done())
+        return self.agent.approvals.find(run_id, approval) is not None
 
     async def name(self, name: str, value: str) -> None:
         try:

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from millstream.tools.base import Progress, ToolContext, ToolOutcome, ToolSourceError, ToolSpec
+from millstream.tools.base import Elicitation, Progress, ToolContext, ToolOutcome, ToolSourceError, ToolSpec
 from millstream.tools.mcp.settings import Address, ServerSettings, ToolSettings
 
 if TYPE_CHECKING:
+    from mcp import Client
     from mcp_types import Tool
 
     from millstream.tools.mcp.oauth import Login
     from millstream.tools.mcp.server import Server, Spawn
 
 _NOTHING_SPECIAL = ToolSettings()
+_MOST_PAGES = 4
 _NO_SDK = "needs the MCP SDK: pip install 'millstream[mcp]'"
 
 
@@ -42,18 +44,35 @@ class McpSource:
         except ToolSourceError as error:
             return ToolOutcome(str(error), is_error=True)
         from millstream.tools.mcp.reasons import explained
+
+        try:
+            async with server.client(context) as client:
+                return await self._call(client, name, arguments, context)
+        except ToolSourceError as error:
+            return ToolOutcome(str(error), is_error=True)
+        except Exception as error:
+            return ToolOutcome(f"{name} of the MCP server {self.name} failed: {explained(error)}", is_error=True)
+
+    async def _call(self, client: Client, name: str, arguments: Mapping[str, Any], context: ToolContext) -> ToolOutcome:
+        """A server may refuse a call until the person has visited a page, and is then called once more."""
+        from mcp import MCPError, UrlElicitationRequiredError
+        from mcp_types import URL_ELICITATION_REQUIRED
+
         from millstream.tools.mcp.results import outcome
 
         async def told(progress: float, total: float | None, message: str | None) -> None:
             context.progress(Progress(progress, total, message))
 
         try:
-            async with server.client(context) as client:
-                return outcome(await client.call_tool(name, dict(arguments), progress_callback=told))
-        except ToolSourceError as error:
-            return ToolOutcome(str(error), is_error=True)
-        except Exception as error:
-            return ToolOutcome(f"{name} of the MCP server {self.name} failed: {explained(error)}", is_error=True)
+            return outcome(await client.call_tool(name, dict(arguments), progress_callback=told))
+        except MCPError as error:
+            if error.error.code != URL_ELICITATION_REQUIRED or context.elicit is None:
+                raise
+            for page in UrlElicitationRequiredError.from_error(error.error).elicitations[:_MOST_PAGES]:
+                answer = await context.elicit(Elicitation(self.name, page.message, url=page.url))
+                if answer.action != "accept":
+                    return ToolOutcome(f"{name}: the user did not go to {page.url} ({answer.action}).", is_error=True)
+        return outcome(await client.call_tool(name, dict(arguments), progress_callback=told))
 
     async def aclose(self) -> None:
         if self._server is not None:
@@ -84,4 +103,5 @@ class McpSource:
             source=self.name,
             timeout=own.timeout or self._settings.timeout,
             permission=own.permission or self._settings.permission,
+            read_only=bool(tool.annotations and tool.annotations.read_only_hint),
         )
