@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from millstream.cli import options
+from millstream.cli import completing, options
 
 _HELP = """Run a coding agent through millstream.
 
@@ -52,14 +52,32 @@ app = typer.Typer(help=_HELP, rich_markup_mode=None)
 
 Arguments = Annotated[list[str] | None, typer.Argument(metavar="-- ARGS", hidden=True)]
 Model = Annotated[
-    str | None, typer.Option("--model", "-m", metavar="MODEL", help="Model to use, such as groq/openai/gpt-oss-120b.")
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="MODEL",
+        help="Model to use, such as groq/openai/gpt-oss-120b.",
+        autocompletion=completing.model,
+    ),
 ]
 Small = Annotated[
     str | None,
-    typer.Option("--small-model", metavar="MODEL", help="Model for titles and the like. [default: the provider's]"),
+    typer.Option(
+        "--small-model",
+        metavar="MODEL",
+        help="Model for titles and the like. [default: the provider's]",
+        autocompletion=completing.model,
+    ),
 ]
 OfProvider = Annotated[
-    str | None, typer.Option("--provider", metavar="NAME", help="Provider whose default model, or --model, to use.")
+    str | None,
+    typer.Option(
+        "--provider",
+        metavar="NAME",
+        help="Provider whose default model, or --model, to use.",
+        autocompletion=completing.provider,
+    ),
 ]
 PrintEnv = Annotated[
     bool, typer.Option("--print-env", help="Print what would be set, as shell lines, and start nothing.")

@@ -12,6 +12,7 @@ from typer.exceptions import TyperException
 
 from millstream.cli import (
     check,
+    completing,
     doctor,
     explain,
     gateway_keys,
@@ -101,7 +102,8 @@ def main() -> int:
 
     _write_any_text()
     try:
-        status = app(prog_name="millstream", standalone_mode=False)
+        with completing.bash_mended(os.environ):
+            status = app(prog_name="millstream", standalone_mode=False)
     except TyperException as error:
         return _fail(error.format_message() + _help_hint(error), error.exit_code)
     except ConfigError as error:

@@ -22,13 +22,6 @@ Settings = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def complete_provider(incomplete: str) -> list[str]:
-    """Names of the catalog's providers, for the shell."""
-    from millstream.providers import catalog
-
-    return [name for name in catalog.rows() if name.startswith(incomplete)]
-
-
 def load(file: Path | None, settings: list[str] | None, **named: object) -> Config:
     """The settings in force. ``named`` (``server__port=1``) come last and count only where they are not None."""
     from millstream import config

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from millstream.cli import options
+from millstream.cli import completing, options
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -42,10 +42,17 @@ class Row(msgspec.Struct, frozen=True):
 def provider(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="NAME", help="Make this the default.", autocompletion=options.complete_provider),
+        typer.Argument(metavar="NAME", help="Make this the default.", autocompletion=completing.provider),
     ] = None,
     model: Annotated[
-        str | None, typer.Option("--model", "-m", metavar="MODEL", help="Its model. [default: the provider's own]")
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="MODEL",
+            help="Its model. [default: the provider's own]",
+            autocompletion=completing.model,
+        ),
     ] = None,
     config: options.ConfigFile = None,
     settings: options.Settings = None,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from millstream.cli import options
+from millstream.cli import completing, options
 
 if TYPE_CHECKING:
     from millstream.cli.known import Known
@@ -41,7 +41,13 @@ def serve(
     host: Annotated[str | None, typer.Option(metavar="HOST", help="Address to listen on. [default: 127.0.0.1]")] = None,
     port: Annotated[int | None, typer.Option(metavar="PORT", help="Port; 0 takes a free one. [default: 8090]")] = None,
     default_model: Annotated[
-        str | None, typer.Option("--default-model", metavar="MODEL", help="Model where a client names none of ours.")
+        str | None,
+        typer.Option(
+            "--default-model",
+            metavar="MODEL",
+            help="Model where a client names none of ours.",
+            autocompletion=completing.model,
+        ),
     ] = None,
     unknown_model: Annotated[
         UnknownModel | None,

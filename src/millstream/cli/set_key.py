@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from millstream.cli import options
+from millstream.cli import completing, options
 
 if TYPE_CHECKING:
     from millstream.cli.keys import Store
@@ -23,7 +23,7 @@ Examples:
 
 
 def set_key(
-    provider: Annotated[str, typer.Argument(help="Such as groq.", autocompletion=options.complete_provider)],
+    provider: Annotated[str, typer.Argument(help="Such as groq.", autocompletion=completing.provider)],
     key: Annotated[
         str | None, typer.Argument(metavar="KEY", help="Better left out: your shell remembers it. [default: asks]")
     ] = None,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from millstream.cli import options
+from millstream.cli import completing, options
 
 if TYPE_CHECKING:
     from millstream.cli.chat.session import Conversation
@@ -32,7 +32,10 @@ def chat(
     question: Annotated[
         list[str] | None, typer.Argument(metavar="[QUESTION]", help="Answer this and leave. [default: converse]")
     ] = None,
-    model: Annotated[str | None, typer.Option("--model", "-m", metavar="MODEL", help="Model to talk to.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", "-m", metavar="MODEL", help="Model to talk to.", autocompletion=completing.model),
+    ] = None,
     system: Annotated[
         str | None, typer.Option("--system", "-s", metavar="TEXT", help="Instructions for the model.")
     ] = None,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from millstream.cli import options
+from millstream.cli import completing, options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,9 +32,11 @@ EXIT_FAILED = 1
 def setup(
     provider: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Provider to use.", autocompletion=options.complete_provider),
+        typer.Option(metavar="NAME", help="Provider to use.", autocompletion=completing.provider),
     ] = None,
-    model: Annotated[str | None, typer.Option("--model", "-m", metavar="MODEL", help="Its model.")] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", metavar="MODEL", help="Its model.", autocompletion=completing.model)
+    ] = None,
     key_from_env: Annotated[
         bool, typer.Option("--key-from-env", help="Store the key that is in the provider's variable.")
     ] = False,
@@ -54,7 +56,10 @@ def setup(
     ] = None,
     no_alias: Annotated[bool, typer.Option("--no-alias", help="Propose no alias.")] = False,
     agent: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Agent of the alias. [default: the first found]")
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Agent of the alias. [default: the first found]", autocompletion=completing.agent
+        ),
     ] = None,
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Ask nothing; an alias is written only with --alias.")
