@@ -25,7 +25,7 @@ from millstream.core.messages import Usage
 from millstream.pipeline import Record
 from millstream.policy.routing import Route
 from millstream.providers.catalog import Provider
-from millstream.telemetry.metrics import OTHER, Metrics
+from millstream.telemetry.metrics import OTHER, Metrics, counted, joined, text_of
 from millstream.telemetry.otel import Spans
 from millstream.telemetry.prices import Price, Prices
 from millstream.testing.gateway import GatewayThread
@@ -122,7 +122,7 @@ def test_a_client_cannot_make_the_metrics_grow_without_end() -> None:
         fields = (f"field-{number}",)
         metrics.observe(record(route=Route("groq", f"m{number}"), dropped=fields), 200, "finished", 0.0, 1.0)
         metrics.tool_ended(f"tool-{number}", 0.1, is_error=False)
-    text = metrics.text().decode()
+    text = text_of(metrics.families()).decode()
     found = samples(text)
     assert value(found, "requests_total", surface="anthropic", provider="groq", model=OTHER, end="finished") == 1997
     assert value(found, "dropped_fields_total", field=OTHER) == 1500
@@ -133,7 +133,7 @@ def test_names_that_clients_make_up_cannot_forge_a_line() -> None:
     metrics = Metrics(most_models=3)
     forged = 'x"} 1\nmillstream_cost_usd_total{model="free'
     metrics.observe(record(route=Route("groq", forged), usage=Usage(1, 1)), 200, "finished", 0.0, 1.0)
-    found = samples(metrics.text().decode())
+    found = samples(text_of(metrics.families()).decode())
     assert value(found, "requests_total", surface="anthropic", provider="groq", model=forged, end="finished") == 1
     assert not any(dict(labels).get("model") == "free" for _, labels in found)
 
@@ -141,19 +141,39 @@ def test_names_that_clients_make_up_cannot_forge_a_line() -> None:
 def test_time_per_chunk_is_of_what_followed_the_first() -> None:
     metrics = Metrics(most_models=3)
     metrics.observe(record(first_content_at=2.0, chunks=11), 200, "finished", 0.0, 3.0)
-    found = samples(metrics.text().decode())
+    found = samples(text_of(metrics.families()).decode())
     assert value(found, "output_chunk_seconds_sum", provider="groq", model="kimi") == pytest.approx(0.1)
+
+
+def test_figures_of_several_processes_are_added_up() -> None:
+    one, other = Metrics(most_models=3), Metrics(most_models=3)
+    one.open_streams, other.open_streams = (lambda: 2), (lambda: 3)
+    for metrics, chunks in ((one, 3), (other, 5), (other, 5)):
+        metrics.observe(record(chunks=chunks, first_content_at=0.5), 200, "finished", 0.0, 1.0)
+    other.observe(record(route=Route("groq", "else")), 200, "finished", 0.0, 1.0)
+    parts = [one.families(), other.families()]
+    found = samples(text_of(joined(parts)).decode())
+    of = {"provider": "groq", "model": "kimi"}
+    assert value(found, "chunks_total", **of) == 13
+    assert value(found, "first_content_seconds_bucket", **of, le="0.5") == 3
+    assert value(found, "requests_total", surface="anthropic", provider="groq", model="else", end="finished") == 1
+    assert value(found, "open_streams") == 5
+    begun = [value(samples(text_of(part).decode()), "chunks_created", **of) for part in parts]
+    assert value(found, "chunks_created", **of) == min(begun)
+    after_its_end = samples(text_of(joined([parts[0], counted(parts[1])])).decode())
+    assert value(after_its_end, "open_streams") == 2
+    assert value(after_its_end, "chunks_total", **of) == 13
 
 
 def exported() -> dict[str, set[str]]:
     """Each sample's name and its labels, with something in every metric."""
-    metrics = Metrics(most_models=3, worker=1)
+    metrics = Metrics(most_models=3)
     error = UpstreamFault("no", Kind.OVERLOADED)
     whole = {"usage": Usage(1, 1, 1, 1, 1), "first_content_at": 1.0, "chunks": 3, "dropped": ("top_k",), "tries": 2}
     metrics.observe(record(error=error, **whole), 200, "failed", 0.0, 2.0)
     metrics.spent(Route("groq", "kimi"), 0.5)
     metrics.tool_ended("Read", 0.1, is_error=True)
-    return {name: {label for label, _ in labels} for name, labels in samples(metrics.text().decode())}
+    return {name: {label for label, _ in labels} for name, labels in samples(text_of(metrics.families()).decode())}
 
 
 def test_the_dashboard_asks_for_metrics_and_labels_that_there_are() -> None:

@@ -14,7 +14,8 @@ from millstream.core.errors import ClientFault, Kind, MillstreamError, UpstreamF
 from millstream.core.messages import Usage
 from millstream.pipeline import Record
 from millstream.policy.routing import Route
-from millstream.server.state import BUCKET_S, BUCKETS, MOST_MODELS, OTHER, SAMPLES, Tally, percentile
+from millstream.server.state import percentile
+from millstream.server.tally import BUCKET_S, BUCKETS, MOST_MODELS, OTHER, SAMPLES, Tally, summed
 
 WIRE = ChatWire()
 
@@ -92,6 +93,29 @@ def test_it_takes_bounded_space_whatever_is_asked() -> None:
     assert len(tally.models[f"up/m{0}"].first) == 1
     assert len(tally.models[OTHER].first) == SAMPLES
     assert tally.ends.finished == 5 * SAMPLES
+
+
+def test_figures_of_several_processes_are_added_up() -> None:
+    tallies = [Tally(), Tally()]
+    broken = record(first=None)
+    broken.error = UpstreamFault("no", Kind.OVERLOADED, status=529)
+    tallies[0].observe(broken, 529, "failed", 100, 101)
+    tallies[1].observe(record(), 200, "finished", 100, 103)
+    tallies[1].observe(record("other"), 200, "finished", 100, 109)
+    whole = summed(tallies)
+    assert whole.ends.said() == {"finished": 2, "failed": 1, "cancelled": 0}
+    assert whole.clients == {"openai_chat": 3}
+    assert whole.errors == {"overloaded": 1}
+    assert {name: model.ends.finished for name, model in whole.models.items()} == {"up/m": 1, "up/other": 1}
+    assert [(bucket.number, bucket.ends.failed, bucket.output_tokens) for bucket in whole.buckets] == [
+        (20, 1, 14),
+        (21, 0, 7),
+    ]
+    health = whole.providers["up"]
+    assert (health.in_a_row, health.good_at, health.bad_at, health.error) == (0, 109, 101, "overloaded")
+    tallies[0].observe(broken, 529, "failed", 100, 110)
+    assert summed(reversed(tallies)).providers["up"].in_a_row == 2
+    assert tallies[1].ends.finished == 2, "what is added up stays as it is"
 
 
 @pytest.mark.parametrize(("share", "value"), [(50, 2.0), (95, 4.0), (99, 4.0), (25, 1.0), (1, 1.0)])

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from gateway_site import run
+from prometheus_client.parser import text_string_to_metric_families
 from raw_client import RawClient
 from raw_http import Cut
 from raw_upstream import Call, RawUpstream
@@ -409,5 +410,60 @@ def test_the_embedded_model_is_not_for_several(tmp_path: Path, more: str, last: 
             async with RawClient(workers.address) as client:
                 status, body = await client.ask("POST", CLIENT.path, CLIENT.request(model="embedded"))
                 assert (status, b"embedded" in body) == (404, True)
+
+    run(main(), LIMIT_S)
+
+
+def total(text: bytes, name: str) -> float:
+    families = text_string_to_metric_families(text.decode())
+    return sum(one.value for family in families for one in family.samples if one.name == f"millstream_{name}")
+
+
+async def told(workers: Workers, path: str) -> bytes:
+    """By whichever worker takes the connection."""
+    async with RawClient(workers.address) as client:
+        status, body = await client.ask("GET", path)
+        assert status == 200
+        return body
+
+
+async def counted(workers: Workers, ended: int) -> None:
+    """Returns once so many requests are counted: a client may see its answer's end before that."""
+    while total(await told(workers, "/metrics"), "requests_total") < ended:
+        pass
+
+
+def test_whichever_worker_is_asked_it_tells_the_figures_of_all(tmp_path: Path) -> None:
+    """Also of those that have ended: else a total would become less, which Prometheus takes for a new beginning."""
+
+    async def main() -> None:
+        steady = Steady()
+        async with RawUpstream(steady) as upstream, Workers(tmp_path, upstream.url) as workers:
+            pids = await workers.met()
+            async with streaming(workers, 8) as streams:
+                assert [total(await told(workers, "/metrics"), "open_streams") for _ in range(6)] == [8] * 6
+                steady.finish.set()
+                for client, got in streams:
+                    assert CLIENT.hear(got + await client.body.rest()).ends == 1
+            await counted(workers, 8)
+            states = [json.loads(await told(workers, "/api/v1/state")) for _ in range(6)]
+            assert {state["worker"] for state in states} <= {1, 2}
+            assert {(state["requests"]["finished"], state["processes"]) for state in states} == {(8, 2)}
+            assert {state["models"][0]["samples"] for state in states} == {8}
+
+            os.kill(pids[1], signal.SIGKILL)
+            pids = await workers.met(without=frozenset({pids[1]}))
+            assert total(await told(workers, "/metrics"), "requests_total") == 8
+
+            async with RawClient(workers.address) as client:
+                assert (await client.ask("POST", CLIENT.path, CLIENT.request()))[0] == 200
+            workers.write(more='unknown_model = "default"')
+            workers.tell(signal.SIGHUP)
+            await workers.met(without=frozenset(pids.values()))
+            await workers.gone(frozenset(pids.values()))
+            await counted(workers, 9)
+            told_now = [await told(workers, "/metrics") for _ in range(4)]
+            assert {total(text, "requests_total") for text in told_now} == {9}
+            assert {total(text, "stream_seconds_count") for text in told_now} == {9}
 
     run(main(), LIMIT_S)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from starlette.requests import Request
@@ -12,13 +13,14 @@ from starlette.routing import BaseRoute, Route
 from millstream import __version__
 from millstream.agent.toolbox import Toolbox
 from millstream.config import Config, ConfigError, state_path
-from millstream.core.errors import Kind, PolicyRefusal
+from millstream.core.errors import Kind, MillstreamError, PolicyRefusal
 from millstream.dialects.chat_events import ChatErrors
 from millstream.pipeline import Gateway
 from millstream.policy.budget import Ledger, MemoryLedger
 from millstream.policy.ratelimit import Rates
 from millstream.providers.catalog import Provider
 from millstream.server.credentials import common_limits
+from millstream.server.figures import Figured
 from millstream.server.identity import caller_of
 from millstream.server.keyfile import keys_path, read_keys
 from millstream.server.ledger import RedisLedger
@@ -27,19 +29,17 @@ from millstream.server.model_api import Deliveries
 from millstream.server.runs.manager import Runs
 from millstream.server.usage import UsageEndpoint
 from millstream.sessions.usage import MemoryUsage, SqliteUsage, UsageStore
-from millstream.telemetry.metrics import CONTENT_TYPE, Metrics
+from millstream.telemetry.metrics import CONTENT_TYPE, Metrics, text_of
 from millstream.telemetry.prices import Price, Prices
 
 
 class Accounts:
     """``meter`` is to be entered where the application begins. Raises ``ConfigError``."""
 
-    def __init__(
-        self, config: Config, providers: Mapping[str, Provider], now: Callable[[], float], worker: int | None
-    ) -> None:
+    def __init__(self, config: Config, providers: Mapping[str, Provider], now: Callable[[], float]) -> None:
         self._config = config
         self._now = now
-        self.metrics = Metrics(config.metrics.most_models, worker) if config.metrics.enabled else None
+        self.metrics = Metrics(config.metrics.most_models) if config.metrics.enabled else None
         own = {name: Price(one.input, one.output, one.cache_read) for name, one in config.limits.prices.items()}
         self.meter = UsageMeter(
             _store(config),
@@ -67,18 +67,21 @@ class Accounts:
             except ImportError as error:
                 raise ConfigError("metrics.otel needs: pip install 'millstream[otel]'") from error
 
-    def routes(self) -> list[BaseRoute]:
+    def routes(self, figured: Figured) -> list[BaseRoute]:
         found: list[BaseRoute] = [Route("/api/v1/usage", UsageEndpoint(self.meter, self._now).answer, methods=["GET"])]
         if self.metrics is not None:
-            found.append(Route("/metrics", self._metrics, methods=["GET"]))
+            found.append(Route("/metrics", partial(self._metrics, figured), methods=["GET"]))
         return found
 
-    async def _metrics(self, request: Request) -> Response:
-        if self.metrics is None or not (self._config.metrics.public or caller_of(request.scope).admin):
-            refusal = PolicyRefusal("metrics are for admins, or for all with metrics.public", Kind.PERMISSION)
+    async def _metrics(self, figured: Figured, request: Request) -> Response:
+        try:
+            if not (self._config.metrics.public or caller_of(request.scope).admin):
+                raise PolicyRefusal("metrics are for admins, or for all with metrics.public", Kind.PERMISSION)
+            text = text_of((await figured.all()).families)
+        except MillstreamError as refusal:
             reply = ChatErrors().render_error(refusal)
             return Response(reply.body, reply.status, reply.headers)
-        return Response(self.metrics.text(), 200, {"content-type": CONTENT_TYPE, "cache-control": "no-store"})
+        return Response(text, 200, {"content-type": CONTENT_TYPE, "cache-control": "no-store"})
 
 
 def usage_path(config: Config) -> Path:

@@ -38,6 +38,7 @@ from millstream.server.agent.sources import ToolSources
 from millstream.server.continuing import continuation_of, recovers
 from millstream.server.credentials import Credentials, common_limits
 from millstream.server.durable import app as durable
+from millstream.server.figures import Figured
 from millstream.server.front.app import EXPOSED_HEADERS as FRONT_HEADERS
 from millstream.server.guard import Guard
 from millstream.server.identity import owner
@@ -83,13 +84,14 @@ _EXPOSED_HEADERS = (
 @dataclass(frozen=True, slots=True)
 class Application:
     """``asgi`` serves, within ``lifespan``, which it goes through itself when a server tells it to; ``deliveries`` are
-    the responses under way; ``gateway`` is what they go through. No message of a WebSocket may be larger than
-    ``max_message`` bytes."""
+    the responses under way; ``gateway`` is what they go through, ``figured`` what has been counted. No message of a
+    WebSocket may be larger than ``max_message`` bytes."""
 
     asgi: ASGIApp
     lifespan: Lifespan
     gateway: Gateway
     deliveries: Deliveries
+    figured: Figured
     max_message: int
 
 
@@ -119,7 +121,7 @@ def build(
     store = sessions_of(config, time.time)
     sources = ToolSources(config, environ, tools)
     agent = agent_of(config, sources.sources, store, time.time, owner)
-    accounts = Accounts(config, providers, time.time, worker)
+    accounts = Accounts(config, providers, time.time)
     gateway = _gateway(config, providers, agent, accounts)
     sources.serve(gateway, agent)
     deliveries = Deliveries()
@@ -128,6 +130,7 @@ def build(
     responses = ResponsesState(config, gateway, deliveries, store, owner, alone=worker is None)
     runs = _runs(config, gateway, deliveries, journal or journal_of(config, gateway.now))
     accounts.watch(gateway, deliveries, runs, agent.toolbox)
+    figured = Figured(gateway, deliveries, accounts.metrics)
     surfaces = Surfaces(
         config=config,
         gateway=gateway,
@@ -138,10 +141,11 @@ def build(
         plain=PlainSurface(config, gateway, runs, deliveries, owner),
         agents=AgentSurface(config, gateway, agent, sources, runs, deliveries, owner),
         accounts=accounts,
+        figured=figured,
         info=Info(gateway, deliveries, fingerprint(config, usable), _dialect_chooser(gateway), worker),
     )
     lifespan = _lifespan(gateway, accounts, responses, runs, sources, preload=preload)
-    return Application(_app(surfaces, guard, lifespan), lifespan, gateway, deliveries, config.server.max_body)
+    return Application(_app(surfaces, guard, lifespan), lifespan, gateway, deliveries, figured, config.server.max_body)
 
 
 def _gateway(config: Config, providers: Mapping[str, Provider], agent: Agent, accounts: Accounts) -> Gateway:

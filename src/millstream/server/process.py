@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import sys
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import msgspec
 
+from millstream.config import Config
+from millstream.server.figures import Figures
+from millstream.server.peers import Peer
 from millstream.server.worker import READY, Order
 
 _START_LIMIT_S = 60.0
+_FIGURES_LIMIT_S = 2.0
+_LAST_WORDS_S = 1.0
 
 
 class WorkerProcess:
     """``start`` it once. ``serves``: it has begun to take requests; ``status`` is its exit status once it has one,
-    negative for a signal."""
+    negative for a signal. ``answer`` gives the figures that it may ask for."""
 
-    def __init__(self, order: Order) -> None:
-        self.number = order.worker
+    def __init__(self, config: Config, listener: int, number: int, answer: Callable[[], Awaitable[Figures]]) -> None:
+        self.number = number
         self.serves = False
-        self._order = order
+        self._config = config
+        self._listener = listener
+        ours, self._theirs = socket.socketpair()
+        self._peer = Peer(ours, answer)
+        self._listening: asyncio.Task[None] | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._began = 0.0
         self._ended_at: float | None = None
@@ -53,10 +64,13 @@ class WorkerProcess:
             "millstream.server.worker",
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            pass_fds=[self._order.listener],
+            pass_fds=[self._listener, self._theirs.fileno()],
             process_group=0,  # Ctrl-C at the terminal is the supervisor's: it says what is to happen
         )
-        self.tell(msgspec.json.encode(self._order) + b"\n")
+        order = Order(self._config, self._listener, self._theirs.fileno(), self.number)
+        self._theirs.close()
+        self._listening = asyncio.create_task(self._peer.run())
+        self.tell(msgspec.json.encode(order) + b"\n")
         try:
             async with asyncio.timeout(_START_LIMIT_S):
                 self.serves = await self._first_answer() == READY
@@ -78,7 +92,19 @@ class WorkerProcess:
         """Waits for its end."""
         if self._process is not None:
             await self._process.wait()
+            if self._listening is not None:
+                await asyncio.wait({self._listening}, timeout=_LAST_WORDS_S)
             self._ended_at = self._ended_at or asyncio.get_running_loop().time()
+
+    async def figures(self) -> Figures:
+        """What it has counted; as far as it last said where it does not answer now."""
+        if self.status is None:
+            await self._peer.ask(_FIGURES_LIMIT_S)
+        return self.last_figures
+
+    @property
+    def last_figures(self) -> Figures:
+        return self._peer.last
 
     def tell(self, order: bytes) -> None:
         """What it is to do. One that has ended does not hear it."""

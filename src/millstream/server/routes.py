@@ -19,6 +19,7 @@ from millstream.server.conversation.app import ConversationSurface
 from millstream.server.count import CountEndpoint
 from millstream.server.deliver import Pulse
 from millstream.server.durable import app as durable
+from millstream.server.figures import Figured
 from millstream.server.front.app import front_routes
 from millstream.server.gemini import GeminiMethods
 from millstream.server.gemini import read_call as read_gemini_call
@@ -49,6 +50,7 @@ class Surfaces:
     plain: PlainSurface
     agents: AgentSurface
     accounts: Accounts
+    figured: Figured
     info: Info
 
     @property
@@ -96,7 +98,7 @@ def other_routes(surfaces: Surfaces, calls: Sequence[BaseRoute]) -> list[BaseRou
     """All but ``calls``, with which they are named in the state that ``/api/v1/state`` shows."""
     found = [*_surface_routes(surfaces), *_info_routes(surfaces.info)]
     paths = [route.path for route in (*calls, *found) if isinstance(route, (HttpRoute, WebSocketRoute))]
-    state = StateEndpoint(surfaces.gateway, surfaces.deliveries, paths, surfaces.info.worker)
+    state = StateEndpoint(surfaces.gateway, surfaces.figured, paths, surfaces.info.worker)
     return [*found, HttpRoute("/api/v1/state", state.answer)]
 
 
@@ -111,7 +113,7 @@ def _surface_routes(surfaces: Surfaces) -> list[BaseRoute]:
         *durable.routes(config, runs, deliveries, owner, pulse),
         *openapi.routes(),
         *ConversationSurface(config, gateway, runs, deliveries).routes(pulse),
-        *surfaces.accounts.routes(),
+        *surfaces.accounts.routes(surfaces.figured),
     ]
 
 

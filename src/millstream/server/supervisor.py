@@ -20,6 +20,7 @@ from millstream import registry
 from millstream.config import Config, ConfigError
 from millstream.server import worker
 from millstream.server.credentials import credentials_required
+from millstream.server.figures import Figures, together
 from millstream.server.process import WorkerProcess
 from millstream.server.run import GRACE_S, address_of, listen
 from millstream.server.settings import routes
@@ -123,6 +124,7 @@ class Supervisor:
         self._ready = ready
         self._places = [_Place(number, listener) for number, listener in enumerate(listeners, 1)]
         self._processes: set[WorkerProcess] = set()
+        self._dead = Figures(processes=0)
         self._stopping = asyncio.Event()
         self._cutting = asyncio.Event()
         self._reloading = asyncio.Event()
@@ -189,6 +191,7 @@ class Supervisor:
     async def _watch(self, place: _Place, process: WorkerProcess, group: asyncio.TaskGroup) -> None:
         await process.ended()
         self._processes.discard(process)
+        self._dead = together([self._dead, process.last_figures.of_the_dead()])
         async with place.changing:
             if place.process is not process:
                 return  # another has taken its place
@@ -232,12 +235,19 @@ class Supervisor:
         logs.logger.info("reloaded: %d workers with the new settings", len(self._places))
 
     async def _started(self, place: _Place, config: Config) -> WorkerProcess:
-        process = WorkerProcess(worker.Order(config, place.listener.fileno(), place.number))
+        process = WorkerProcess(config, place.listener.fileno(), place.number, self._figures)
         self._processes.add(process)
         await process.start()
         if not process.serves:
             self._processes.discard(process)
         return process
+
+    async def _figures(self) -> Figures:
+        """Of all processes there are and were. A figure that was once told does not become less."""
+        living = list(self._processes)
+        await asyncio.gather(*(process.figures() for process in living))
+        now = [process.last_figures for process in self._processes]
+        return together([self._dead, *now])
 
     async def _kill(self, process: WorkerProcess) -> None:
         process.kill()

@@ -3,7 +3,8 @@
 
 It reads one line of JSON (``Order``) from standard input, serves on the socket that it was left, writes one byte to
 standard output once it takes requests, and then obeys single bytes: ``HAND_OVER``, ``STOP``, ``CUT``. Where standard
-input ends, so has the supervisor; the worker lets its streams end then and follows it.
+input ends, so has the supervisor; the worker lets its streams end then and follows it. Over one more socket they tell
+each other figures (``peers.py``).
 """
 
 from __future__ import annotations
@@ -16,23 +17,30 @@ import sys
 import msgspec
 
 from millstream.config import Config, ConfigError
+from millstream.core.errors import GatewayBug
 from millstream.server.app import build
-from millstream.server.run import Server, make_server, quiet_uvicorn
+from millstream.server.figures import Figured, Figures
+from millstream.server.peers import Peer, say_last
+from millstream.server.run import Server, make_server, quiet_uvicorn, spare_collector
 from millstream.telemetry import logs
 
 HAND_OVER, STOP, CUT = b"h", b"s", b"c"
 READY = b"r"
 EXIT_CONFIG = 2
+_PATIENCE_S = 5.0
+_LAST_WORDS_S = 1.0
 
 HAND_OVER_LIMIT_S = 3600.0
 """How long streams may go on in a process that another has taken the place of."""
 
 
 class Order(msgspec.Struct, frozen=True):
-    """``listener`` is the number of the inherited socket's descriptor, ``worker`` this process's own."""
+    """``listener`` and ``figures`` are the numbers of the inherited sockets' descriptors, ``worker`` this process's
+    own."""
 
     config: Config
     listener: int
+    figures: int
     worker: int
 
 
@@ -51,8 +59,13 @@ def main() -> int:
         logs.logger.error("%s", error)
         return EXIT_CONFIG
     quiet_uvicorn()
+    end = socket.socket(fileno=order.figures)
+    end.set_inheritable(False)
+    peers: list[asyncio.Task[None]] = []
 
     def ready() -> None:
+        peers.append(asyncio.create_task(_tell_figures(end.dup(), app.figured)))
+        spare_collector()
         asyncio.get_running_loop().add_reader(orders, _obey, orders, server, config.server.drain)
         os.write(answers, READY)
 
@@ -60,7 +73,24 @@ def main() -> int:
     listener = socket.socket(fileno=order.listener)
     with listener:
         server.run(sockets=[listener])
+    with end:
+        say_last(end, app.figured.mine(), _LAST_WORDS_S)
     return 0 if server.started else 1
+
+
+async def _tell_figures(end: socket.socket, figured: Figured) -> None:
+    async def mine() -> Figures:
+        return figured.mine()
+
+    async def all_of_us() -> Figures:
+        found = await peer.ask(_PATIENCE_S)
+        if found is None:
+            raise GatewayBug("the figures of the other processes cannot be had now", status=503)
+        return found
+
+    peer = Peer(end, mine)
+    figured.all = all_of_us
+    await peer.run()
 
 
 def _first_line(orders: int) -> bytes:

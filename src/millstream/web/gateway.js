@@ -135,9 +135,9 @@ export class Gateway {
   }
 }
 
-function worker({ worker: number }) {
-  const among = number === null ? "" : ` It is worker ${number} of several, each of which counts for itself.`;
-  return `Figures of the process that answered, since it began; first-token times of each model's last 500 requests.${among}`;
+function worker({ worker: number, processes }) {
+  const whose = number === null ? "Figures since the gateway began" : `Figures of all ${processes} processes since the gateway began`;
+  return `${whose}; first-token times of each model's last 500 requests${number === null ? "" : " in each"}.`;
 }
 
 function chart(name, shapes, most, said, span, more = null) {
