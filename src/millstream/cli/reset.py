@@ -98,9 +98,10 @@ def found() -> list[Doomed]:
         doomed.append(Doomed(Kind.SETTINGS, str(settings), settings.unlink))
     stored = keystore.path()
     if stored.exists():
-        names = _names_of_keys()
-        what = f"{stored} ({', '.join(names) or 'not readable'})"
-        forget = partial(keys.forget, names) if names else stored.unlink
+        entries = _stored_keys()
+        told = (f"{name} in the system's keyring" if key is None else name for name, key in entries.items())
+        what = f"{stored} ({', '.join(told) or 'not readable'})"
+        forget = partial(keys.forget, entries) if entries else stored.unlink
         doomed.append(Doomed(Kind.KEYS, what, forget))
     for file in alias.all_files(os.environ):
         gone = partial(alias.remove, file)
@@ -135,14 +136,14 @@ def gateways() -> Iterator[str]:
     yield from (url for url in with_settings if gateway.probe(url) is not None)
 
 
-def _names_of_keys() -> list[str]:
+def _stored_keys() -> dict[str, str | None]:
     from millstream import keystore
     from millstream.config import ConfigError
 
     try:
-        return list(keystore.entries())
+        return keystore.entries()
     except ConfigError:
-        return []
+        return {}
 
 
 def _files(kind: Kind, path: Path) -> Doomed:
