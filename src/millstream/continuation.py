@@ -25,6 +25,9 @@ _CUTS = frozenset({Kind.INTERNAL})
 """Faults after which the upstream may well answer, besides those that say so themselves."""
 
 
+_DIED = "the gateway that worked on this answer died"
+
+
 class SwitchSink(Protocol):
     """Where the events of a reply go that may be gone on with."""
 
@@ -76,7 +79,7 @@ class ContinuedCall:
     async def run(self, sink: SwitchSink) -> None:
         """As ``ModelCall``."""
         if self._call is None:
-            await self._go_on(sink, UpstreamFault("the gateway that worked on this answer died", Kind.TRUNCATED))
+            await self._go_on(sink, UpstreamFault(_DIED, Kind.TRUNCATED, code="run_lost"))
             return
         leg = _Leg(self._seam, sink)
         await self._call.run(leg)

@@ -99,6 +99,11 @@ class AgentRun:
         if record.route is not None:  # what was chosen for the first call answers them all
             self._request = msgspec.structs.replace(request, model=record.route.name)
 
+    @property
+    def request(self) -> Request:
+        """What is asked for, of the model that was chosen for it."""
+        return self._request
+
     async def run(self, sink: RunSink, notes: Notes | None = None) -> None:
         """Every event as it happens: one reply, which ends in exactly one ``Finish`` or ``Fault``, and around its words
         what belongs to the application lane, but for the run's own start and end, which are whose run it is. Turns

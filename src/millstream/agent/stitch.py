@@ -11,6 +11,7 @@ from typing import assert_never, cast, get_args
 
 import msgspec
 
+from millstream.agent.left import BLOCKS, Left
 from millstream.core import events as ev
 from millstream.core.assemble import Assembler
 from millstream.core.errors import GatewayBug, UpstreamFault
@@ -48,6 +49,19 @@ class Stitcher:
         self._ends = []
         self._finish = None
         self._assembler = Assembler()
+
+    def go_on_after(self, left: Left) -> None:
+        """As if all that ``left`` tells of had been said by it; the model call under way goes on."""
+        self.watch.advance(left.said)
+        self._started = any(isinstance(event, ev.MessageStart) for event in left.said)
+        self.usage = self._before = left.usage
+        own = sum(isinstance(event, BLOCKS) for event in left.under_way)
+        self._places = {index: left.before + index for index in range(own)}
+        self._blocks = left.before + own
+        if left.is_asking:
+            self._assembler.add(left.under_way)
+        else:  # whatever the model said after its calls, they are why its turn ended
+            self._ends = [ev.ChoiceEnd(0, "tool_calls")]
 
     def take(self, events: Sequence[ev.Event | Switched]) -> list[RunEvent]:
         """What the reply says to ``events`` of the call under way."""

@@ -45,8 +45,8 @@ from millstream.server.identity import owner
 from millstream.server.info import Info
 from millstream.server.model_api import Deliveries
 from millstream.server.plain.app import PlainSurface
-from millstream.server.plain.begin import revive
 from millstream.server.responses.app import ResponsesState
+from millstream.server.reviving import Reviver
 from millstream.server.routes import Surfaces, model_routes, other_routes
 from millstream.server.runs.manager import RunOptions, Runs
 from millstream.server.settings import routes
@@ -128,7 +128,7 @@ def build(
     usable = sorted(name for name, provider in known.items() if provider.usable)
     guard = _guard(config, environ, gateway, admit)
     responses = ResponsesState(config, gateway, deliveries, store, owner, alone=worker is None)
-    runs = _runs(config, gateway, deliveries, journal or journal_of(config, gateway.now))
+    runs = _runs(config, gateway, agent, deliveries, journal or journal_of(config, gateway.now))
     accounts.watch(gateway, deliveries, runs, agent.toolbox)
     figured = Figured(gateway, deliveries, accounts.metrics)
     surfaces = Surfaces(
@@ -164,11 +164,11 @@ def _gateway(config: Config, providers: Mapping[str, Provider], agent: Agent, ac
     )
 
 
-def _runs(config: Config, gateway: Gateway, deliveries: Deliveries, journal: Journal) -> Runs:
+def _runs(config: Config, gateway: Gateway, agent: Agent, deliveries: Deliveries, journal: Journal) -> Runs:
     runs = config.runs
     options = RunOptions(runs.limit, runs.most, runs.keep_for, runs.held, runs.durable, recovers(config))
     holder = secrets.token_hex(8)
-    return Runs(journal, deliveries, gateway.now, gateway.new_id, holder, options, partial(revive, gateway))
+    return Runs(journal, deliveries, gateway.now, gateway.new_id, holder, options, Reviver(gateway, agent))
 
 
 def _transport(provider: Provider, config: Config, dialects: Mapping[str, Dialect]) -> Transport:

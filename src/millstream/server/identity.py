@@ -6,6 +6,8 @@ hand, also in the tasks that a request starts and that outlive it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 
 from starlette.types import Scope
@@ -38,6 +40,16 @@ def given_caller(scope: Scope) -> Caller | None:
 def caller() -> Caller:
     """Of the request that the present task works for."""
     return _present.get()
+
+
+@contextmanager
+def on_behalf_of(caller: Caller) -> Iterator[None]:
+    """What is begun within is done for ``caller``, whoever the present request is of, if of anybody."""
+    token = _present.set(caller)
+    try:
+        yield
+    finally:
+        _present.reset(token)
 
 
 def owner() -> str:

@@ -15,7 +15,8 @@ Permission = Literal["allow", "ask", "deny"]
 class ToolSpec:
     """A tool as the model is told of it. ``parameters`` is a JSON schema of kind ``object``; ``timeout`` in seconds.
 
-    ``source`` is the name of the source it comes from, for people and for allow lists.
+    ``source`` is the name of the source it comes from, for people and for allow lists. ``read_only``: by its maker's
+    word it changes nothing, so that a call may be made again where nobody knows whether it was made.
     """
 
     name: str
@@ -24,6 +25,7 @@ class ToolSpec:
     source: str
     timeout: float = 30.0
     permission: Permission = "allow"
+    read_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)

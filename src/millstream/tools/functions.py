@@ -73,6 +73,7 @@ def tool(
     description: str | None = None,
     timeout: float = 30.0,
     permission: Permission = "allow",
+    read_only: bool = False,
 ) -> Callable[[Callable[P, R]], FunctionTool[P, R]]: ...
 
 
@@ -84,8 +85,10 @@ def tool(
     description: str | None = None,
     timeout: float = 30.0,
     permission: Permission = "allow",
+    read_only: bool = False,
 ) -> FunctionTool[P, R] | Callable[[Callable[P, R]], FunctionTool[P, R]]:
-    """Makes a tool of a function. ``timeout`` in seconds.
+    """Makes a tool of a function. ``timeout`` in seconds; ``read_only``: it changes nothing, so that it may be called
+    again for a run whose gateway died.
 
     Raises ``TypeError`` if a parameter has no type, a type JSON cannot carry, or no name (``*args``).
     """
@@ -100,6 +103,7 @@ def tool(
             source="functions",
             timeout=timeout,
             permission=permission,
+            read_only=read_only,
         )
         return FunctionTool(function, spec, arguments, injected)
 

@@ -22,6 +22,7 @@ from raw_upstream import Call, RawUpstream
 from run_site import all_of, runs_on
 from sse_reader import EventSource
 
+from millstream.agent.left import REPLY_EVENTS
 from millstream.config import Config, ConfigError, RunsConfig
 from millstream.core import events as ev
 from millstream.core.grammar import Grammar
@@ -29,10 +30,11 @@ from millstream.core.messages import Usage
 from millstream.core.run_events import RunEnd, RunEvent, RunStart, encode_entry
 from millstream.core.seam import Seam
 from millstream.pipeline import Continuation, Gateway
+from millstream.policy.caller import NOBODY
 from millstream.server.app import build
-from millstream.server.plain.begin import REPLY_EVENTS, revive
+from millstream.server.plain.begin import revive
 from millstream.server.runs import watch
-from millstream.server.runs.manager import ASKED
+from millstream.server.runs.notes import ASKED, Asked
 from millstream.sessions.journal_memory import MemoryJournal
 from millstream.upstream import Upstream
 
@@ -63,7 +65,8 @@ def test_a_run_left_after_any_of_its_events_ends_as_one_legal_reply(kept: int, m
     async def main() -> None:
         journal = MemoryJournal(lambda: clock[0], 2**20)
         await journal.create("runs/r", b'{"holder":"dead"}', 10**6)
-        await journal.create(ASKED + "r", msgspec.json.encode(asked("openai_chat/m")), 10**6)
+        request = Asked(NOBODY, msgspec.Raw(msgspec.json.encode(asked("openai_chat/m"))))
+        await journal.create(ASKED + "r", msgspec.json.encode(request), 10**6)
         await journal.lease("runs/r", "dead", watch.LEASE_S)
         entries = [encode_entry(number, 5, event).data for number, event in enumerate(WHOLE[:kept], 1)]
         if entries:

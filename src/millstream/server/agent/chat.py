@@ -19,13 +19,14 @@ from millstream.dialects.agent_events import NAME, AgentEvents
 from millstream.pipeline import Gateway, Record
 from millstream.policy.caller import Owner
 from millstream.server.agent.asking import AgentAsk, read_as
+from millstream.server.agent.reviving import asked_of
 from millstream.server.deliver import Delivery, Pulse
 from millstream.server.model_api import Deliveries
 from millstream.server.plain.asking import Ask, request_of
 from millstream.server.runs.endpoint import RUN_HEADER, RunEndpoint, logged
 from millstream.server.runs.manager import Runs
 from millstream.server.runs.reader import Reader
-from millstream.server.runs.run import Run, RunAbout, RunSink
+from millstream.server.runs.run import Run, RunAbout, RunSink, notes_of
 from millstream.server.wire import encode_headers, query_map, read_body
 
 
@@ -105,8 +106,8 @@ class AgentChat(RunEndpoint):
         run = AgentRun(gateway, agent.toolbox, options, request, record, approvals=agent.approvals)
         model = record.route.name if record.route is not None else request.model
         about = RunAbout("", self._owner(), "agent", model, ask.session_id)
-        producer = logged(gateway, lambda sink: run.run(_Pausing(sink)), record)
-        await self._runs.start(run_id, about, producer, on_disconnect="cancel")
+        producer = logged(gateway, lambda sink: run.run(_Pausing(sink), notes_of(sink)), record)
+        await self._runs.start(run_id, about, producer, on_disconnect="cancel", asked=asked_of(run, options))
 
 
 class _Pausing:

@@ -17,13 +17,14 @@ from millstream.core.messages import Request
 from millstream.core.run_events import RunEntry
 from millstream.pipeline import Gateway, Record
 from millstream.policy.caller import Owner
+from millstream.server.agent.reviving import asked_of
 from millstream.server.deliver import Delivery, Pulse
 from millstream.server.model_api import Deliveries
 from millstream.server.plain.names import Names
 from millstream.server.runs.endpoint import RunEndpoint, logged, may_begin
 from millstream.server.runs.manager import RunExists, Runs
 from millstream.server.runs.reader import Reader
-from millstream.server.runs.run import RunAbout
+from millstream.server.runs.run import RunAbout, notes_of
 from millstream.sessions.base import StoreError
 from millstream.telemetry import logs
 
@@ -83,7 +84,9 @@ class Fronts:
         model = record.route.name if record.route is not None else request.model
         about = RunAbout("", self.owner(), surface, model, session_id)
         try:
-            await self.runs.start(run_id, about, logged(self.gateway, run.run, record), on_disconnect="detach")
+            producer = logged(self.gateway, lambda sink: run.run(sink, notes_of(sink)), record)
+            asked = asked_of(run, options, elicits=elicits)
+            await self.runs.start(run_id, about, producer, on_disconnect="detach", asked=asked)
         except RunExists:
             return False
         return True

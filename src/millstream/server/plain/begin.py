@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import cast, get_args
+from typing import cast
 
 import msgspec
 
+from millstream.agent.left import REPLY_EVENTS
 from millstream.continuation import ContinuedCall, model_call
 from millstream.core.events import Event, Fault, Finish, MessageStart
 from millstream.core.messages import Request
-from millstream.core.run_events import RunEntry
 from millstream.core.seam import Seam
 from millstream.dialects.chat_events import NAME
 from millstream.pipeline import Gateway, Record
 from millstream.policy.caller import Owner
 from millstream.server.plain.asking import Ask, request_of
 from millstream.server.runs.endpoint import logged, may_begin
-from millstream.server.runs.manager import RunExists, Runs
+from millstream.server.runs.manager import Orphan, RunExists, Runs
 from millstream.server.runs.run import OnDisconnect, Producer, RunAbout, RunSink
-
-REPLY_EVENTS: tuple[type, ...] = get_args(Event)
 
 
 class Beginner:
@@ -60,24 +57,24 @@ def model_producer(gateway: Gateway, request: Request, record: Record) -> Produc
     return logged(gateway, model_call(gateway, request, record).run, record)
 
 
-def revive(gateway: Gateway, run_id: str, asked: bytes, entries: Sequence[RunEntry]) -> Producer | None:
-    """Goes on with such a run of a process that died, after ``entries``; None where it cannot."""
+def revive(gateway: Gateway, orphan: Orphan) -> Producer | None:
+    """Goes on with such a run of a process that died; None where it cannot."""
     ways = gateway.continuation
-    events = [cast("Event", entry.event) for entry in entries if isinstance(entry.event, REPLY_EVENTS)]
+    events = [cast("Event", entry.event) for entry in orphan.entries if isinstance(entry.event, REPLY_EVENTS)]
     if ways is None:
         return None
     if events and isinstance(events[-1], Finish | Fault):
-        return _nothing_more
+        return nothing_more
     try:
-        request = msgspec.json.decode(asked, type=Request)
+        request = msgspec.json.decode(orphan.request, type=Request)
     except msgspec.MsgspecError:
         return None  # another version's
-    record = Record(run_id, NAME, model=request.model, stream=True)
+    record = Record(orphan.id, NAME, model=request.model, stream=True)
     if not any(isinstance(event, MessageStart) for event in events):
         return logged(gateway, model_call(gateway, request, record).run, record)
     seam = Seam.after(events)
     return logged(gateway, ContinuedCall(gateway, request, record, ways, seam).run, record)
 
 
-async def _nothing_more(sink: RunSink) -> None:
+async def nothing_more(sink: RunSink) -> None:
     """The reply was told to its end, and only the run's own is missing."""

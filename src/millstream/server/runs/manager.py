@@ -13,8 +13,10 @@ import msgspec
 
 from millstream.core.errors import ClientFault, GatewayBug, Kind, PolicyRefusal, UpstreamFault
 from millstream.core.run_events import RunEnd, RunEntry, RunStart, Status, decode_entry, encode_entry
+from millstream.server.identity import caller, on_behalf_of
 from millstream.server.model_api import Deliveries
 from millstream.server.responses.tasks import Tasks
+from millstream.server.runs.notes import ASKED, Asked, RunNotes, begin_anew, take_notes
 from millstream.server.runs.reader import Reader
 from millstream.server.runs.run import OnDisconnect, Producer, Run, RunAbout
 from millstream.server.runs.watch import Watch
@@ -24,9 +26,6 @@ from millstream.telemetry import logs
 
 PREFIX = "runs/"
 """Of the keys of runs in the journal; what follows is the run's id."""
-
-ASKED = "asked/"
-"""Of the keys under which the requests of runs are kept that another process may have to go on with."""
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}")
 RECOVERED = "recovered"
@@ -49,8 +48,20 @@ class RunOptions:
     """Runs whose process died are gone on with. They are durable: nobody has been told more than is written down."""
 
 
-Revive = Callable[[str, bytes, Sequence[RunEntry]], Producer | None]
-"""From a run's id, its request and its entries so far, what goes on with it; None where nothing can."""
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """A run whose process died: ``request`` as it was given at its start, the ``turns`` that were noted of it, and its
+    ``entries`` so far."""
+
+    id: str
+    about: RunAbout
+    request: bytes
+    turns: Sequence[bytes]
+    entries: Sequence[RunEntry]
+
+
+Revive = Callable[[Orphan], Producer | None]
+"""What goes on with it; None where nothing can."""
 
 
 class RunExists(Exception):
@@ -161,15 +172,24 @@ class Runs:
     async def _take_over(self, info: StreamInfo) -> bool:
         """Go on with a run whose process died, and whose lease is ours by now."""
         run_id = info.key.removeprefix(PREFIX)
+        if await self._goes_on(run_id, info):
+            return True
+        if self.options.recover:
+            await self._forget(run_id)
+        return False
+
+    async def _goes_on(self, run_id: str, info: StreamInfo) -> bool:
         if self._revive is None or not self.options.recover or len(self._here) >= self.options.most:
             return False
         try:
-            asked = (await self.journal.info(ASKED + run_id)).about
+            asked, turns, noted = await take_notes(self.journal, run_id)
             entries = await self._all(info)
-            producer = self._revive(run_id, asked, entries)
+            with on_behalf_of(asked.caller):
+                producer = self._revive(Orphan(run_id, about_of(info), bytes(asked.request), turns, entries))
             if producer is None:
                 return False
             run = self._made(run_id, about_of(info), "detach")
+            run.notes = RunNotes(self.journal, run_id, noted, run.written)
             at = max(int(self.now() * 1000), entries[-1].at if entries else 0)
             news = Status(RECOVERED) if entries else RunStart(run_id, run.about.model, run.about.session_id)
             entry = encode_entry(info.last + 1, at, news)
@@ -180,7 +200,8 @@ class Runs:
         self._here[run_id] = run
         self._deliveries.add(run)
         left = self.options.limit - (self.now() - info.created)
-        self._tasks.start(self._to_its_end(run, producer, max(left, 1.0)))
+        with on_behalf_of(asked.caller):
+            self._tasks.start(self._to_its_end(run, producer, max(left, 1.0)))
         return True
 
     async def _all(self, info: StreamInfo) -> list[RunEntry]:
@@ -194,13 +215,17 @@ class Runs:
     async def _create(self, run: Run, asked: Callable[[], bytes] | None) -> None:
         expires = self.now() + self.options.keep_for
         first = False
+        request: Asked | None = None
         try:
             if asked is not None and self.options.recover:  # first, since from the next step on it may be left
-                first = await self.journal.create(ASKED + run.id, asked(), expires)
+                request = Asked(caller(), msgspec.Raw(asked()))
+                first = await self.journal.create(ASKED + run.id, msgspec.json.encode(request), expires)
             if not await self.journal.create(run.key, msgspec.json.encode(run.about), expires):
                 if first:
                     await self.journal.delete(ASKED + run.id)
                 raise RunExists
+            if request is not None:
+                await self._note(run, None if first else request)
             await self._watch.lease(run)
         except StoreError as error:
             if self._durable:
@@ -209,6 +234,14 @@ class Runs:
             logs.logger.warning("run %s is not kept: %s", run.id, error)
             run.writer.give_up()
 
+    async def _note(self, run: Run, request: Asked | None) -> None:
+        """``request`` where another run of that id left its own behind."""
+        try:
+            noted = 0 if request is None else await begin_anew(self.journal, run.id, request)
+        except JournalError:
+            return  # whoever else wanted to begin it took it away: nobody will go on with this one
+        run.notes = RunNotes(self.journal, run.id, noted, run.written)
+
     async def _to_its_end(self, run: Run, producer: Producer, limit: float) -> None:
         try:
             await run.work(producer, limit)
@@ -216,10 +249,14 @@ class Runs:
             self._deliveries.discard(run)
             del self._here[run.id]
         if self.options.recover:
-            try:
-                await self.journal.delete(ASKED + run.id)
-            except StoreError as error:
-                logs.logger.warning("the request of run %s is kept until it expires: %s", run.id, error)
+            await self._forget(run.id)
+
+    async def _forget(self, run_id: str) -> None:
+        """What was asked, once nobody will go on with it."""
+        try:
+            await self.journal.delete(ASKED + run_id)
+        except StoreError as error:
+            logs.logger.warning("the request of run %s is kept until it expires: %s", run_id, error)
 
     async def open(self, run_id: str, owner: str, after: int = 0) -> Reader | None:
         """A reader of what follows number ``after``, to be closed by whoever has it; None where nothing follows and

@@ -31,7 +31,8 @@ from millstream.core.run_events import (
     ToolRunEnd,
     encode_entry,
 )
-from millstream.server.runs.writing import Writer
+from millstream.server.runs.notes import RunNotes
+from millstream.server.runs.writing import LOST, Writer
 from millstream.sessions.fanout import Tail
 from millstream.sessions.journal import Journal
 from millstream.telemetry import logs
@@ -89,6 +90,8 @@ class Run:
         self.on_disconnect = on_disconnect
         self.tail: Tail[RunEntry] = Tail(held)
         self.writer = Writer(journal, key, self.tail, self._journal_lost, durable=durable)
+        self.notes: RunNotes | None = None
+        """Where another process might have to go on with it."""
         self.finished = asyncio.Event()
         """Its last entry is said, and kept if it ever will be."""
         self._now = now
@@ -109,6 +112,10 @@ class Run:
         self._tool_calls = 0
         self._usage: TokenUsage | None = None
         self._finish_reason: FinishReason | None = None
+
+    async def written(self) -> None:
+        """Returns once all that was said is in the journal, if it is durable."""
+        await self.tail.wait(self._number - 1)
 
     def go_on_after(self, entries: Sequence[RunEntry]) -> None:
         """Before its work begins: ``entries`` are what another process had written of it. Their numbers are counted
@@ -248,6 +255,8 @@ class Run:
     def _end(self) -> RunEnd:
         self._ending = True
         fault = self._terminal if isinstance(self._terminal, Fault) else None
+        if fault is not None and fault.code == LOST:
+            self._told_end, fault = RunEnd("lost"), None
         told = "finished" if self._told_end is None else self._told_end.reason
         reason = told if fault is None else "cancelled" if fault.kind is Kind.CANCELLED else "failed"
         return RunEnd(
@@ -263,3 +272,8 @@ class Run:
 
     def _journal_lost(self) -> None:
         self.interrupt(GatewayBug("the run's journal is not its own any more", code="journal_lost", retryable=True))
+
+
+def notes_of(sink: RunSink) -> RunNotes | None:
+    """Where turns are noted of the run that ``sink`` is, if they are."""
+    return sink.notes if isinstance(sink, Run) else None

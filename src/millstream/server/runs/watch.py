@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from millstream.core.errors import GatewayBug
 from millstream.server.runs.run import Run
-from millstream.server.runs.writing import last_words
+from millstream.server.runs.writing import LOST, last_words
 from millstream.sessions.base import StoreError
 from millstream.sessions.journal import Journal, JournalError, NoSuchStream, StreamInfo
 from millstream.telemetry import logs
@@ -100,7 +100,7 @@ class Watch:
                 return
             error = GatewayBug(
                 f"the gateway that worked on this run died; what it said after event {info.last} was not written down",
-                code="run_lost",
+                code=LOST,
                 retryable=True,
             )
             await self._journal.seal(info.key, last_words(info.last, int(self._now() * 1000), error))

@@ -21,6 +21,9 @@ _FULL = 1024 * 1024
 """Bytes that wait to be written, above which whoever makes them is held up."""
 
 _TOO_MUCH = 8 * 1024 * 1024
+LOST = "run_lost"
+"""The code of the error of a run that ends because its process died."""
+
 _PAUSES_S = (0.05, 0.1, 0.2, 0.5, 1.0)
 """Between tries; the last one stays."""
 

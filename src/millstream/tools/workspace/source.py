@@ -24,6 +24,7 @@ from millstream.tools.workspace.web import Resolve, Web, resolve
 from millstream.tools.workspace.web_search import WebSearch
 
 _ALLOWED_BY = {"Write": "Write", "Edit": "Write", "MultiEdit": "Write", "Bash": "Bash"}
+_READ_ONLY = ("LS", "Read", "Glob", "Grep", "WebFetch", "WebSearch")
 _OWN_LIMIT = ("Bash", "Task")
 _SLACK = 5.0
 """Seconds more for tools that keep their own limit, so that they can say what they have."""
@@ -108,4 +109,5 @@ class WorkspaceTools:
             parameters=schema_of(tool.arguments),
             source=self.name,
             timeout=timeout,
+            read_only=tool.name in _READ_ONLY,
         )
