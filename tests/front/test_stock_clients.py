@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from every_event import everything
 from gateway_site import run
 from played import scenario
 from tools import Tools, says
 
 from millstream.config import Config, ProviderConfig, SessionsConfig, ToolsConfig
+from millstream.dialects.ui_messages.render import UiMessageView, Version
 from millstream.testing.gateway import GatewayThread
 from millstream.testing.upstream import replay_server
 
@@ -125,3 +127,53 @@ def test_a_client_asks_its_user_and_the_answer_lets_the_tool_run() -> None:
     assert vue["messages"] == 2, "the answer goes on with the same message"
     assert (agent["text"], agent["results"]) == (ANSWER, ["sun"])
     assert agent["outcomes"] == ["interrupt", "success"]
+
+
+VERSIONS: dict[str, Version] = {"ai5-first": 5, "ai5": 5, "ai6-first": 6, "ai6": 6, "ai7-first": 7, "ai": 7}
+"""First releases refuse a stream for one field that they do not know, the last ones for one that they miss."""
+
+
+def chunks(version: Version) -> list[dict[str, Any]]:
+    view = UiMessageView("run_1", "m1", lambda _: False, version=version)
+    said = view.render(everything("finished")).decode().split("\n\n")
+    return [json.loads(one.removeprefix("data: ")) for one in said if one not in ("", "data: [DONE]")]
+
+
+def made_of(told: Mapping[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """By each release, of its chunks."""
+    command = [node(), str(HERE / "schemas.mjs")]
+    done = subprocess.run(command, input=json.dumps(told), capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_every_part_is_in_the_schema_of_the_release_it_is_for() -> None:
+    made = made_of({name: chunks(version) for name, version in VERSIONS.items()})
+    assert made.keys() == VERSIONS.keys()
+    for name, message in made.items():
+        assert (message["refused"], message["errors"]) == ([], []), name
+        states = {part["toolCallId"]: part["state"] for part in message["parts"] if "toolCallId" in part}
+        denied = "output-error" if VERSIONS[name] == 5 else "output-denied"
+        broken = "output-error"
+        assert states == {
+            "c5": "input-available",
+            "c6": broken,
+            "c7": "input-available",
+            "c8": "output-available",
+            "c10": broken,
+            "r1": "output-available",
+            "r2": "output-error",
+            "r3": denied,
+            "r4": denied,
+        }
+
+
+def test_the_schemas_of_first_releases_are_strict() -> None:
+    """Else the test above would not say much."""
+    made = made_of({"ai5-first": chunks(6), "ai6-first": chunks(7)})
+    kinds = {name: {chunk["type"] for chunk, _ in message["refused"]} for name, message in made.items()}
+    assert kinds == {
+        "ai5-first": {"tool-input-error", "tool-approval-request", "tool-output-denied", "finish"},
+        "ai6-first": {"tool-approval-response"},
+    }

@@ -32,6 +32,9 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     pace: Literal["off", "word", "char"] = "off"
     """For human eyes: how text that came in a burst leaves, a quarter of a second later at most. A request's header
     ``x-millstream-pace`` says otherwise."""
+    ui_stream: Literal[5, 6, 7] = 6
+    """The version of the npm package ``ai`` that streams of ``/api/chat`` are for. A request's header
+    ``x-millstream-ui-stream`` says otherwise."""
     drain: Seconds = 30.0
     """On shutdown, running streams may go on this long before they get a terminal error."""
 

@@ -15,7 +15,7 @@ from played import scenario
 from raw_client import RawClient
 from tools import Tools, says
 
-from millstream.config import Config, ProviderConfig, SessionsConfig, ToolsConfig
+from millstream.config import Config, ProviderConfig, ServerConfig, SessionsConfig, ToolsConfig
 from millstream.providers.replay.scenario import Scenario
 from millstream.testing.gateway import GatewayThread
 from millstream.testing.upstream import replay_server
@@ -33,6 +33,8 @@ HELLO = {"id": "u1", "role": "user", "parts": [{"type": "text", "text": "Weather
 
 @asynccontextmanager
 async def place(script: Scenario, tools: Tools, **settings: Any) -> AsyncIterator[GatewayThread]:
+    """``settings`` are those of tools, and ``server``."""
+    server: ServerConfig = settings.pop("server", ServerConfig())
     async with replay_server(script) as upstream:
         provider = ProviderConfig(dialect="openai_chat", base_url=upstream.url + "/v1", default_model="m")
         config = Config(
@@ -40,6 +42,7 @@ async def place(script: Scenario, tools: Tools, **settings: Any) -> AsyncIterato
             default_model="up/m",
             tools=ToolsConfig(**settings),
             sessions=SessionsConfig(store="memory"),
+            server=server,
         )
         with GatewayThread(config, tools=[tools]) as gateway:
             yield gateway
@@ -258,5 +261,18 @@ def test_what_cannot_be_read_is_refused_by_name(body: bytes, named: str) -> None
             status, data = await client.ask("POST", "/api/chat", body)
             assert status == 400
             assert named in json.loads(data)["message"]
+
+    run(main())
+
+
+@pytest.mark.parametrize(("header", "reason"), [(None, False), ("5", False), ("6", True)])
+def test_the_version_is_a_setting_that_a_request_may_overrule(header: str | None, *, reason: bool) -> None:
+    async def main() -> None:
+        server = ServerConfig(ui_stream=5)
+        async with place(LOOP, weather(), server=server) as gateway, RawClient(gateway.address) as client:
+            said = {"x-millstream-ui-stream": header} if header else {}
+            status, data = await client.ask("POST", "/api/chat", json.dumps({"messages": [HELLO]}).encode(), said)
+        assert status == 200
+        assert ("finishReason" in chunks(data)[-1]) == reason
 
     run(main())

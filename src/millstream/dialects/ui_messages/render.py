@@ -199,6 +199,9 @@ class UiMessageView(RunView):
             value = msgspec.json.decode(text or "{}")
         except msgspec.DecodeError:
             wrong = "the model wrote arguments that are not valid JSON"
+            if self._version == 5:  # whose first releases refuse a whole stream for a ``tool-input-error``
+                failed = {"type": "tool-output-error", "toolCallId": call_id, "errorText": wrong}
+                return [failed | (_BY_PROVIDER if kind == "server" else {})]
             return [{"type": "tool-input-error", **said, "input": text, "errorText": wrong}]
         return [{"type": "tool-input-available", **said, "input": value, **_signed("signature", event.signature)}]
 

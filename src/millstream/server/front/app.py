@@ -37,6 +37,7 @@ def front_routes(
         replace(pulse, heartbeat=settings.heartbeat),
         config.server.max_body,
         compress=settings.compression,
+        version=config.server.ui_stream,
     )
     chat, agui = Chat(fronts), AgUi(fronts)
     return [
