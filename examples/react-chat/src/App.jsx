@@ -2,11 +2,18 @@ import { useChat } from "@ai-sdk/react";
 import { DefaultChatTransport, lastAssistantMessageIsCompleteWithApprovalResponses } from "ai";
 import { useEffect, useState } from "react";
 
-// The chat's id and messages outlive the page: a reload in the middle of an answer resumes it.
-const kept = JSON.parse(sessionStorage.getItem("chat") ?? "null") ?? { id: crypto.randomUUID(), messages: [] };
-const keep = (messages) => sessionStorage.setItem("chat", JSON.stringify({ id: kept.id, messages }));
+// The chat is in the address, and its messages in the browser: so a reload goes on with the answer that is under way,
+// and so does another tab.
+const id = location.hash.slice(1) || crypto.randomUUID();
+history.replaceState(null, "", `#${id}`);
+addEventListener("hashchange", () => location.reload());
+const kept = JSON.parse(localStorage.getItem(id)) ?? { messages: [], open: false };
 
-const transport = new DefaultChatTransport({ api: "/api/chat" });
+// An answer is taken up from its first part on, also if it has ended meanwhile: the page may have less of it.
+const transport = new DefaultChatTransport({
+  api: "/api/chat",
+  prepareReconnectToStreamRequest: () => ({ api: `/api/chat/${id}/stream?startIndex=0` }),
+});
 
 // Where streams do not pass (a proxy that breaks them), the same question is answered whole.
 async function wholeReply(messages) {
@@ -25,32 +32,60 @@ export function App() {
   const [draft, setDraft] = useState("");
   const [trouble, setTrouble] = useState("");
   const chat = useChat({
-    id: kept.id,
+    id,
     messages: kept.messages,
     transport,
-    resume: true,
+    resume: kept.open,
     sendAutomaticallyWhen: lastAssistantMessageIsCompleteWithApprovalResponses,
   });
   const { messages, status, error } = chat;
-  useEffect(() => keep(messages), [messages]);
   const busy = status === "submitted" || status === "streaming";
+  const lost = error instanceof TypeError && messages.at(-1)?.role === "assistant"; // the network broke in an answer
+  const open = busy || lost;
 
-  async function send(event) {
+  useEffect(() => localStorage.setItem(id, JSON.stringify({ messages, open })), [messages, open]);
+  useEffect(() => {
+    const take = (event) => {
+      if (event.key !== id || open) return;
+      const theirs = JSON.parse(event.newValue);
+      const last = theirs.messages.at(-1);
+      if (theirs.open && (last?.role !== "assistant" || messages.some((m) => m.id === last.id))) return;
+      chat.setMessages(theirs.messages);
+      if (theirs.open) chat.resumeStream();
+    };
+    addEventListener("storage", take);
+    return () => removeEventListener("storage", take);
+  }, [messages, open]);
+  useEffect(() => {
+    if (!lost) return;
+    const timer = navigator.onLine && setTimeout(chat.resumeStream, 1000);
+    addEventListener("online", chat.resumeStream);
+    return () => {
+      clearTimeout(timer);
+      removeEventListener("online", chat.resumeStream);
+    };
+  }, [lost, error]);
+
+  function send(event) {
     event.preventDefault();
-    if (!draft.trim() || busy) return;
+    if (!draft.trim() || open) return;
     setTrouble("");
     setDraft("");
-    await chat.sendMessage({ text: draft });
+    chat.sendMessage({ text: draft });
   }
 
   // `useChat` only leaves the stream; the gateway has to be asked to stop the run.
   async function stop() {
-    await fetch(`/api/chat/${kept.id}/stop`, { method: "POST" });
-    await chat.stop();
+    try {
+      await fetch(`/api/chat/${id}/stop`, { method: "POST" });
+    } finally {
+      await chat.stop();
+    }
   }
 
   async function askWhole() {
     const asked = messages.slice(0, messages.findLastIndex((m) => m.role === "user") + 1);
+    setTrouble("");
     try {
       const answer = await wholeReply(asked);
       chat.clearError();
@@ -63,63 +98,55 @@ export function App() {
   return (
     <main>
       <h1>A chat</h1>
-      <section aria-live="polite" aria-busy={busy}>
+      <section aria-label="Conversation" aria-live="polite" aria-busy={busy}>
         {messages.map((message) => (
-          <article key={message.id} className={message.role}>
+          <article key={message.id} className={message.role} aria-label={message.role === "user" ? "You" : "Assistant"}>
             {message.parts.map((part, n) => (
-              <Part key={n} part={part} answer={chat.addToolApprovalResponse} />
+              <Part key={n} part={part} all={message.parts} answer={chat.addToolApprovalResponse} />
             ))}
           </article>
         ))}
       </section>
-      {error && (
+      {lost && <p role="status">The connection is lost. The answer goes on, and so does this page when it is back.</p>}
+      {error && !lost && (
         <p role="alert">
-          {error.message} <button onClick={() => chat.regenerate()}>Try again</button>{" "}
+          {error.message} <button onClick={() => chat.regenerate()}>Try again</button>
           <button onClick={askWhole}>Ask without streaming</button>
         </p>
       )}
       {trouble && <p role="alert">{trouble}</p>}
       <form onSubmit={send}>
         <input aria-label="Message" value={draft} onChange={(event) => setDraft(event.target.value)} />
-        {busy ? (
-          <button type="button" onClick={stop}>Stop</button>
-        ) : (
-          <button>Send</button>
-        )}
+        {open ? <button key="stop" type="button" onClick={stop}>Stop</button> : <button key="send">Send</button>}
       </form>
     </main>
   );
 }
 
-function Part({ part, answer }) {
+function Part({ part, all, answer }) {
   if (part.type === "text") return <p>{part.text}</p>;
   if (part.type === "reasoning") return <details><summary>Thoughts</summary><p>{part.text}</p></details>;
   if (part.type === "source-url") return <a href={safe(part.url)} rel="noreferrer">{part.title ?? part.url}</a>;
-  if (part.type === "data-tool-progress") {
-    const { tool, current, total, message } = part.data;
-    return (
-      <label className="tool">
-        {tool}: {message} <progress value={current} max={total ?? undefined} />
-      </label>
-    );
-  }
-  if (part.type === "dynamic-tool") {
-    const id = part.approval?.id;
-    return (
-      <div className="tool">
-        <code>{part.toolName}({JSON.stringify(part.input)})</code> {part.state}
-        {part.state === "approval-requested" && (
-          <>
-            {" "}
-            <button onClick={() => answer({ id, approved: true })}>Allow</button>{" "}
-            <button onClick={() => answer({ id, approved: false })}>Refuse</button>
-          </>
-        )}
-        {part.state === "output-error" && <p role="alert">{part.errorText}</p>}
-      </div>
-    );
-  }
-  return null;
+  if (part.type !== "dynamic-tool") return null;
+  const { approval, state } = part;
+  const progress = all.find((p) => p.type === "data-tool-progress" && p.data.toolCallId === part.toolCallId)?.data;
+  return (
+    <div className="tool">
+      <code>{part.toolName}({JSON.stringify(part.input)})</code>
+      {state === "input-available" && progress && (
+        <label>{progress.message} <progress value={progress.current} max={progress.total ?? undefined} /></label>
+      )}
+      {state === "approval-requested" && (
+        <p role="group" aria-label={`May ${part.toolName} run?`}>
+          May it run? <button onClick={() => answer({ id: approval.id, approved: true })}>Allow</button>
+          <button onClick={() => answer({ id: approval.id, approved: false })}>Refuse</button>
+        </p>
+      )}
+      {state === "output-available" && <p>{part.output}</p>}
+      {state === "output-denied" && <p>Refused.</p>}
+      {state === "output-error" && <p role="alert">{part.errorText}</p>}
+    </div>
+  );
 }
 
 // A model can write any address.
