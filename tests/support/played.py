@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,7 +15,7 @@ from millstream.core import events as ev
 from millstream.core.messages import Message, Request, TextPart, Tool
 from millstream.core.run_events import RunEvent
 from millstream.dialects.base import UpstreamRequest
-from millstream.pipeline import Gateway
+from millstream.pipeline import Continuation, Gateway
 from millstream.policy.retry import RetryPolicy
 from millstream.policy.routing import Routes
 from millstream.providers import catalog
@@ -87,6 +88,14 @@ def played(script: Scenario, *names: str) -> tuple[Gateway, dict[str, PlayedTran
         new_id=lambda: f"id{next(numbers)}",
     )
     return gateway, transports
+
+
+def continuing(gateway: Gateway) -> Gateway:
+    """``gateway``, where answers of its OpenAI upstream are gone on with."""
+    upstream = gateway.upstreams["openai_chat"]
+    quirks = type(upstream.provider.quirks)(continues=("*",))
+    able = Upstream(replace(upstream.provider, quirks=quirks), upstream.transport)
+    return replace(gateway, upstreams={"openai_chat": able}, continuation=Continuation())
 
 
 def asked(model: str, text: str = "Do it.", *, tools: Sequence[Tool] = (), **fields: Any) -> Request:

@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import sys
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import msgspec
 import pytest
 from gateway_site import run
 from plain_site import WIRE, body
-from played import asked, played, scenario
+from played import asked, continuing, played, scenario
 from raw_client import RawClient
 from raw_http import Cut
 from raw_upstream import Call, RawUpstream
@@ -29,14 +28,12 @@ from millstream.core.grammar import Grammar
 from millstream.core.messages import Usage
 from millstream.core.run_events import RunEnd, RunEvent, RunStart, encode_entry
 from millstream.core.seam import Seam
-from millstream.pipeline import Continuation, Gateway
 from millstream.policy.caller import NOBODY
 from millstream.server.app import build
 from millstream.server.plain.begin import revive
 from millstream.server.runs import watch
 from millstream.server.runs.notes import ASKED, Asked
 from millstream.sessions.journal_memory import MemoryJournal
-from millstream.upstream import Upstream
 
 PROGRAM = Path(__file__).parents[2] / "support/gateway_to_kill.py"
 LEASE_S = 1.0
@@ -73,7 +70,7 @@ def test_a_run_left_after_any_of_its_events_ends_as_one_legal_reply(kept: int, m
             await journal.append("runs/r", entries)
         clock[0] += watch.LEASE_S + 1
         script = scenario({"when": {"last_role": "assistant"}, "text": " And on."}, {"text": "Anew."}, strict=False)
-        gateway = _continuing(played(script, "openai_chat")[0])
+        gateway = continuing(played(script, "openai_chat")[0])
         go_on = partial(revive, gateway)
         async with runs_on(journal, now=lambda: clock[0], recover=True, revive=go_on) as runs:
             got = await all_of(await runs.open("r", ""))
@@ -90,13 +87,6 @@ def test_a_run_left_after_any_of_its_events_ends_as_one_legal_reply(kept: int, m
             assert await all_of(await runs.open("r", "", len(got) - 2)) == got[-2:]
 
     run(main())
-
-
-def _continuing(gateway: Gateway) -> Gateway:
-    upstream = gateway.upstreams["openai_chat"]
-    quirks = type(upstream.provider.quirks)(continues=("*",))
-    able = Upstream(replace(upstream.provider, quirks=quirks), upstream.transport)
-    return replace(gateway, upstreams={"openai_chat": able}, continuation=Continuation())
 
 
 def test_half_a_tool_call_in_a_journal_is_not_gone_on_with() -> None:
