@@ -127,6 +127,7 @@ class UiToolOutputError(_Part, frozen=True, tag="tool-output-error"):
     tool_call_id: str
     error_text: str
     dynamic: bool | UnsetType = UNSET
+    provider_executed: bool | UnsetType = UNSET
 
 
 class UiToolOutputDenied(_Part, frozen=True, tag="tool-output-denied"):
