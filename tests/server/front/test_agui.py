@@ -162,6 +162,30 @@ def test_a_client_that_sends_only_part_of_the_conversation_keeps_its_own() -> No
     run(main())
 
 
+TWO = scenario(
+    {"when": {"last_role": "tool"}, "text": "It says {{result}}."},
+    {"tool_calls": [{"name": "weather", "arguments": {"city": city}} for city in ("Rome", "Oslo")]},
+)
+
+
+def test_of_two_questions_answered_at_once_what_comes_of_either_is_told() -> None:
+    async def main() -> None:
+        async with place(TWO, weather(), **ASK) as there:
+            questions = events(await there.ask(body()))[-1]["outcome"]["interrupts"]
+            resume = [
+                {"interruptId": question["id"], "status": "resolved", "payload": {"approved": approved}}
+                for question, approved in zip(questions, (False, True), strict=True)
+            ]
+            resumed = body("r2", resume=resume)
+            found = events(await there.ask(resumed))
+            results = [event for event in found if event["type"] == "TOOL_CALL_RESULT"]
+            assert [one["toolCallId"] for one in results] == [one["toolCallId"] for one in questions]
+            assert found[-1]["outcome"] == {"type": "success"}
+            assert events(await there.ask(resumed)) == found
+
+    run(main())
+
+
 @pytest.mark.parametrize("payload", [None, {}, {"approved": "yes"}, "true"])
 def test_only_a_plain_yes_lets_a_tool_run(payload: Any) -> None:
     async def main() -> None:

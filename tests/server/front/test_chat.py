@@ -162,6 +162,26 @@ def test_an_approval_ends_the_response_and_its_answer_goes_on_with_the_run(*, ap
     run(main())
 
 
+TWO = scenario(
+    {"when": {"last_role": "tool"}, "text": "It says {{result}}."},
+    {"tool_calls": [{"name": "weather", "arguments": {"city": city}} for city in ("Rome", "Oslo")]},
+)
+
+
+def test_of_two_approvals_given_at_once_what_comes_of_either_is_told() -> None:
+    async def main() -> None:
+        async with place(TWO, weather(), **ASK) as gateway:
+            _, first = await post(gateway, {"id": "c1", "messages": [HELLO]})
+            one, other = (part for part in first if part["type"] == "tool-approval-request")
+            message = answered(one, approved=False)
+            message["parts"] += answered(other, approved=True)["parts"]
+            _, second = await post(gateway, {"id": "c1", "messages": [HELLO, message]})
+            assert of(second, "tool-output-denied")["toolCallId"] == one["toolCallId"]
+            assert of(second, "tool-output-available")["toolCallId"] == other["toolCallId"]
+
+    run(main())
+
+
 def test_version_5_knows_no_approvals_and_no_finish_reason() -> None:
     async def main() -> None:
         async with place(LOOP, weather(), **ASK) as gateway, RawClient(gateway.address) as client:

@@ -92,7 +92,8 @@ class AgUi(FrontEndpoint):
         return run_id, None
 
     async def _resumed(self, given: RunAgentInput) -> tuple[str, str]:
-        """The run that waited, and the question that it goes on from. Where one answer will not do, none is given."""
+        """The run that waited, and the question that it goes on from: the first that is answered now, since what comes
+        of that is told too. Where one answer will not do, none is given."""
         verdicts: dict[tuple[str, str], Verdict] = {}
         for entry in given.resume or ():
             run_id, question = run_and_approval(entry.interrupt_id)
@@ -104,14 +105,10 @@ class AgUi(FrontEndpoint):
             verdicts[run_id, question] = verdict = _verdict(entry, asked)
             if asked is not None:
                 asked.check(verdict)
-        found: tuple[str, str] | None = None
-        for place, verdict in verdicts.items():
-            given_now = await self.fronts.answer(*place, verdict)
-            if found is None or given_now:
-                found = place
-        if found is None:
+        if not verdicts:
             raise ClientFault("resume: it is empty", param="resume")
-        return found
+        given_now = [place for place, verdict in verdicts.items() if await self.fronts.answer(*place, verdict)]
+        return next(iter(given_now or verdicts))
 
 
 def _verdict(entry: ResumeEntry, asked: Asked | None) -> Verdict:

@@ -65,22 +65,24 @@ class Chat(FrontEndpoint):
         return run_id
 
     async def _resumed(self, ask: ChatAsk) -> tuple[str | None, str | None]:
-        """The run that waits for the user's answers, and the one of them that it goes on from. A run that is kept no
-        longer is begun anew: the history says that its tools have not run."""
+        """The run that waits for the user's answers, and the one of them that it goes on from: the first that is given
+        now, since what comes of that is told too. A run that is kept no longer is begun anew: the history says that its
+        tools have not run."""
         run_id: str | None = None
         since: str | None = None
+        given = False
         for answer in answers_of(ask):
             of_run, approval = run_and_approval(answer.id)
             if approval is None:
                 continue
             try:
-                given = await self.fronts.answer(of_run, approval, Verdict(answer.approved, answer.reason))
+                given_now = await self.fronts.answer(of_run, approval, Verdict(answer.approved, answer.reason))
             except ClientFault as fault:
                 if fault.kind is not Kind.NOT_FOUND:
                     raise
                 continue
-            if run_id is None or given:
-                run_id, since = of_run, approval
+            if run_id is None or (given_now and not given):
+                run_id, since, given = of_run, approval, given_now
         return run_id, since
 
     async def _resume(self, scope: Scope, said: str, delivery: Delivery, headers: Mapping[str, str]) -> None:
