@@ -94,6 +94,7 @@ class Said:
     """Implements ``Reply``."""
 
     status = 200
+    ended = False
 
     def __init__(self, frames: Sequence[bytes], *, broken: bool) -> None:
         self.headers = {"content-type": "text/event-stream"}

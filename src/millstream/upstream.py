@@ -82,6 +82,8 @@ async def _refusal(reply: Reply, provider: Provider) -> UpstreamFault:
 
 async def drain(reply: Reply) -> None:
     """Read what little follows an ended stream, so that its connection can serve the next request."""
+    if reply.ended:
+        return
     try:
         async with asyncio.timeout(DRAIN_S):
             while await reply.read():

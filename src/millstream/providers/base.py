@@ -33,6 +33,11 @@ class Reply(Protocol):
         """Names in lower case."""
         ...
 
+    @property
+    def ended(self) -> bool:
+        """All of it has come and was taken. May be false where only a ``read`` would tell."""
+        ...
+
     async def read(self) -> bytes:
         """The next bytes as they came; ``b""`` at a clean end. Raises ``UpstreamFault`` on a cut or a silence."""
         ...
@@ -65,6 +70,8 @@ class ReadReply:
 
     name: str
     """Whose answer it is."""
+
+    ended = False
 
     async def read(self) -> bytes:
         raise NotImplementedError

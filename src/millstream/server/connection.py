@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from starlette.types import Scope
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
+
+from millstream.server.cork import CorkedTransport
 
 _EXTENSION = "millstream.connection"
 
@@ -48,7 +50,8 @@ class ClientConnection(HttpToolsProtocol):
         return cycle is None or bool(cycle.response_complete)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        super().connection_made(transport)
+        self.corked = CorkedTransport(transport, self.loop)
+        super().connection_made(cast("asyncio.Transport", self.corked))
         self._late = self.loop.call_later(HEAD_LIMIT_S, self._refuse, b"408 Request Timeout")
 
     def data_received(self, data: bytes) -> None:
@@ -79,6 +82,10 @@ class ClientConnection(HttpToolsProtocol):
         if self._late is None:
             self._late = self.loop.call_later(HEAD_LIMIT_S, self._refuse, b"408 Request Timeout")
         self.scope["extensions"] = {_EXTENSION: {"connection": self}}
+
+    def handle_websocket_upgrade(self) -> None:
+        self.transport = self.corked.transport  # a socket's frames are written one by one
+        super().handle_websocket_upgrade()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)

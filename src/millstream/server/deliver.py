@@ -40,6 +40,10 @@ class Line(Protocol):
         """A piece of the body. What is returned, if anything, is to be awaited before the next."""
         ...
 
+    def cork(self) -> None:
+        """More is to be written soon: it may leave together."""
+        ...
+
     def watch(self, gone: Callable[[], None]) -> None:
         """Call ``gone`` once the client has left."""
         ...
@@ -50,11 +54,13 @@ class Line(Protocol):
 class DirectLine:
     """Straight to the socket: a piece of a stream costs one function call."""
 
-    __slots__ = ("_connection", "_flow", "_now", "_transport", "last_sent", "sending_since")
+    __slots__ = ("_connection", "_corked", "_flow", "_now", "_transport", "cork", "last_sent", "sending_since")
 
     def __init__(self, connection: ClientConnection) -> None:
         self._connection = connection
-        self._transport = connection.transport
+        self._corked = connection.corked
+        self.cork = connection.corked.cork
+        self._transport = connection.corked.transport
         self._flow = connection.flow
         self._now = connection.loop.time
         self.last_sent = self._now()
@@ -62,7 +68,9 @@ class DirectLine:
 
     def write(self, data: bytes) -> Awaitable[None] | None:
         """One chunk of the body, https://www.rfc-editor.org/rfc/rfc9112#name-chunked-transfer-coding."""
-        if not self._transport.is_closing():
+        if self._corked.held is not None:
+            self._corked.held.append(b"%x\r\n%b\r\n" % (len(data), data))
+        elif not self._transport.is_closing():
             self._transport.write(b"%x\r\n%b\r\n" % (len(data), data))
         self.last_sent = self._now()
         if not self._flow.write_paused:
@@ -104,6 +112,9 @@ class AsgiLine:
         await self._send(message)
         self.sending_since = None
         self.last_sent = self._now()
+
+    def cork(self) -> None:
+        return
 
     def watch(self, gone: Callable[[], None]) -> None:
         self._watcher = asyncio.create_task(self._until_gone(gone))
@@ -149,6 +160,7 @@ class Delivery:
         """Send the head, once. Returns when it has left, whoever sent it."""
         async with self._starting:
             if not self.started:
+                self._line.cork()
                 await self._push({"type": "http.response.start", "status": 200, "headers": self._head()})
                 self.started = True
 
@@ -163,6 +175,7 @@ class Delivery:
         self._keepalive = None
         if status != 204:  # https://www.rfc-editor.org/rfc/rfc9110#section-8.6-11
             headers = [(b"content-length", str(len(body)).encode()), *headers]
+        self._line.cork()
         await self._push({"type": "http.response.start", "status": status, "headers": headers})
         await self._push({"type": "http.response.body", "body": body, "more_body": False})
         self._ended = True

@@ -106,20 +106,25 @@ class Connection(asyncio.Protocol):
     def closing(self) -> bool:
         return self._transport is None or self._transport.is_closing()
 
-    async def ask(self, head: bytes, body: bytes) -> None:
-        """Send a request; returns once the head of its answer is here. Raises ``Broken`` or what broke the socket."""
+    async def ask(self, head: bytes, body: bytes, until: float) -> None:
+        """Send a request; returns once the head of its answer is here. Raises ``Broken``, what broke the socket, or
+        ``TimeoutError`` where that takes longer than ``until``, a time of the loop's."""
         transport = self._open_transport()
         self._begin()
         self._expecting = True
-        if len(body) <= _WRITE_BYTES:
-            transport.write(head + body)
-        else:
-            transport.write(head)
-            await self._write(transport, body)
-        while not self.answered:
-            if self.error is not None:
-                raise self.error
-            await self._wait()
+        limit = self._loop.call_at(until, self._break, TimeoutError())
+        try:
+            if len(body) <= _WRITE_BYTES:
+                transport.write(head + body)
+            else:
+                transport.write(head)
+                await self._write(transport, body)
+            while not self.answered:
+                if self.error is not None:
+                    raise self.error
+                await self._wait()
+        finally:
+            limit.cancel()
 
     async def read(self) -> bytes:
         """The next bytes of the body; ``b""`` at its end. Raises ``Broken`` or what broke the socket."""

@@ -42,6 +42,11 @@ class HttpReply(ReadReply):
         self._loop = asyncio.get_running_loop()
         self._timer = self._loop.call_later(idle_timeout, self._look)
 
+    @property
+    def ended(self) -> bool:  # type: ignore[override]  # the base's is a constant
+        """All of it has come and was taken."""
+        return self._connection is None or self._connection.reusable
+
     async def read(self) -> bytes:
         """The next bytes as they came; ``b""`` at a clean end. Raises ``UpstreamFault`` on a cut or a silence."""
         if self._connection is None:
@@ -178,20 +183,20 @@ class HttpTransport:
         try:
             pool = self._pool or self._new_pool()
             head = self._head(request, stream=stream)
-            async with asyncio.timeout(self._waits.head):
-                connection = pool.kept()
-                if connection is not None:
-                    connecting = False
-                    connection = await self._ask_kept(connection, pool, head, request.body)
-                if connection is None:
-                    connecting = True
-                    fresh = await pool.fresh()
-                    connecting = False
-                    connection = await _ask(fresh, head, request.body)
+            until = asyncio.get_running_loop().time() + self._waits.head
+            connection = pool.kept()
+            if connection is not None:
+                connecting = False
+                connection = await self._ask_kept(connection, head, request.body, until)
+            if connection is None:
+                connecting = True
+                fresh = await pool.fresh()
+                connecting = False
+                connection = await _ask(fresh, head, request.body, until)
         except UnsupportedProxy as error:
             raise UpstreamFault(f"could not reach {self._name}: {error}", Kind.UNREACHABLE, retryable=False) from error
         except (Broken, OSError) as error:
-            if isinstance(error, TimeoutError) and error.errno is None:  # ours, not the kernel's
+            if _is_ours(error):
                 raise self._too_late(connecting=connecting) from error
             message = f"could not reach {self._name} at {self._base_url} ({_reason(error)})"
             raise UpstreamFault(message, Kind.UNREACHABLE) from error
@@ -203,13 +208,13 @@ class HttpTransport:
         if pool is not None:
             pool.close()
 
-    async def _ask_kept(self, connection: Connection, pool: Pool, head: bytes, body: bytes) -> Connection | None:
+    async def _ask_kept(self, connection: Connection, head: bytes, body: bytes, until: float) -> Connection | None:
         """None if the upstream was just closing this connection for its age: it has not taken the request
         (https://www.rfc-editor.org/rfc/rfc9112#name-retrying-requests), and a fresh one will do."""
         try:
-            return await _ask(connection, head, body)
-        except (Broken, OSError):
-            if connection.heard:
+            return await _ask(connection, head, body, until)
+        except (Broken, OSError) as error:
+            if connection.heard or _is_ours(error):
                 raise
             return None
 
@@ -240,13 +245,18 @@ class HttpTransport:
         return "\r\n".join(lines).encode("latin-1", "replace")
 
 
-async def _ask(connection: Connection, head: bytes, body: bytes) -> Connection:
+async def _ask(connection: Connection, head: bytes, body: bytes, until: float) -> Connection:
     try:
-        await connection.ask(head, body)
+        await connection.ask(head, body, until)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _is_ours(error: Exception) -> bool:
+    """A limit of ours was over, not one of the kernel's."""
+    return isinstance(error, TimeoutError) and error.errno is None
 
 
 def _one_line(value: str) -> str:
