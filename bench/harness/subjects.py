@@ -160,6 +160,10 @@ base_url = "http://127.0.0.1:{upstream}{path}"
 """
 
 
+def _floor(subject: Subject, place: Place) -> Launch:
+    return Launch([sys.executable, str(_ROOT / "bench/floor.py"), str(place.port), str(place.upstream)])
+
+
 def _millstream(subject: Subject, place: Place) -> Launch:
     config = place.folder / "millstream.toml"
     path = "/v1" if subject.upstream == "openai_chat" else ""
@@ -194,6 +198,7 @@ SUBJECTS = (
         program="nginx",
         version=_nginx_version,
     ),
+    Subject(name="floor", title="Python's floor, bytes as they are", start=_floor),
     Subject(
         name="millstream-translate",
         title="millstream: Anthropic ← Chat",
