@@ -1,103 +1,153 @@
 import { HttpAgent } from "@ag-ui/client";
-import { useEffect, useState } from "react";
+import { useEffect, useRef, useState } from "react";
 
-const agent = new HttpAgent({ url: "/agui", threadId: crypto.randomUUID() });
+// The thread is in the address, and what the page knows of it in the browser: so a reload goes on with the run that is
+// under way, and so does another tab.
+const thread = location.hash.slice(1) || crypto.randomUUID();
+history.replaceState(null, "", `#${thread}`);
+addEventListener("hashchange", () => location.reload());
+const NEW = { messages: [], progress: {}, questions: [], answers: {}, run: null, error: "", lost: false };
+const kept = () => JSON.parse(localStorage.getItem(thread)) ?? NEW;
+
+const agent = new HttpAgent({ url: "/agui", threadId: thread });
 
 export function App() {
+  const [known, setKnown] = useState(kept);
   const [draft, setDraft] = useState("");
-  const [messages, setMessages] = useState([]);
-  const [progress, setProgress] = useState({});
-  const [questions, setQuestions] = useState([]);
-  const [running, setRunning] = useState("");
-  const [error, setError] = useState("");
+  const last = useRef(null);
+  const { messages, progress, questions, answers, run, error, lost } = known;
+  const note = (more) => setKnown((before) => ({ ...before, ...(typeof more === "function" ? more(before) : more) }));
 
+  useEffect(() => localStorage.setItem(thread, JSON.stringify(known)), [known]);
   useEffect(() => {
-    const subscription = agent.subscribe({
-      onMessagesChanged: ({ messages: now }) => setMessages([...now]),
-      onCustomEvent: ({ event }) => {
-        if (event.name !== "millstream.tool_progress") return;
-        setProgress((before) => ({ ...before, [event.value.toolCallId]: event.value }));
-      },
-      onRunFinishedEvent: ({ event }) => {
-        if (event.outcome?.type === "interrupt") setQuestions(event.outcome.interrupts);
-      },
-      onRunErrorEvent: ({ event }) => setError(event.message),
-    });
-    return () => subscription.unsubscribe();
+    if (run) follow(run);
   }, []);
+  useEffect(() => {
+    const take = (event) => {
+      if (event.key !== thread || run) return;
+      const theirs = JSON.parse(event.newValue);
+      if (!theirs.run) setKnown(theirs);
+      else if (theirs.run.id !== last.current) follow(theirs.run);
+    };
+    addEventListener("storage", take);
+    return () => removeEventListener("storage", take);
+  }, [run]);
 
-  async function run(parameters) {
-    const runId = crypto.randomUUID();
-    setError("");
-    setQuestions([]);
-    setRunning(runId);
-    try {
-      await agent.runAgent({ runId, ...parameters });
-    } catch (failure) {
-      setError(failure.message);
-    } finally {
-      setRunning("");
+  // A run whose id is known is told again from its beginning: that is how it is followed by whoever comes later, and
+  // after the network was away.
+  async function follow(followed) {
+    last.current = followed.id;
+    note({ run: followed, questions: [], answers: {}, error: "" });
+    for (let ended = false; !ended; ) {
+      agent.setMessages(followed.before);
+      agent.pendingInterrupts = [];
+      try {
+        await agent.runAgent({ runId: followed.id, resume: followed.resume }, watch);
+        ended = true;
+      } catch (failure) {
+        ended = !(failure instanceof TypeError); // what `fetch` says of a network that breaks
+        note(ended ? { error: failure.message } : { lost: true });
+        if (!ended) await connected();
+      }
     }
+    note({ run: null, lost: false });
   }
+
+  const watch = {
+    onRunStartedEvent: () => note({ lost: false }),
+    onMessagesChanged: ({ messages: now }) => note({ messages: [...now] }),
+    onCustomEvent: ({ event }) => {
+      if (event.name !== "millstream.tool_progress") return;
+      note(({ progress: before }) => ({ progress: { ...before, [event.value.toolCallId]: event.value } }));
+    },
+    onRunFinishedEvent: ({ interrupts }) => interrupts && note({ questions: interrupts }),
+    onRunErrorEvent: ({ event }) => note({ error: event.message }),
+  };
 
   function send(event) {
     event.preventDefault();
-    if (!draft.trim() || running) return;
-    agent.addMessage({ id: crypto.randomUUID(), role: "user", content: draft });
+    if (!draft.trim() || run || questions.length > 0) return;
+    const id = crypto.randomUUID();
+    const before = [...messages, { id: crypto.randomUUID(), role: "user", content: draft }];
     setDraft("");
-    run({});
+    note({ messages: before });
+    follow({ id, gateways: id, before });
   }
 
-  // The interrupted run goes on in another one, which brings the answers.
-  function answer(approved) {
-    run({ resume: questions.map(({ id }) => ({ interruptId: id, status: "resolved", payload: { approved } })) });
+  // A run with questions goes on, in another one, when all of them are answered.
+  function answer(question, approved) {
+    const all = { ...answers, [question.id]: approved };
+    note({ answers: all });
+    if (questions.some(({ id }) => !(id in all))) return;
+    const resume = questions.map(({ id, reason }) => ({
+      interruptId: id,
+      status: "resolved",
+      payload: reason === "tool_call" ? { approved: all[id] } : { action: all[id] ? "accept" : "decline" },
+    }));
+    follow({ id: crypto.randomUUID(), gateways: question.metadata.runId, before: messages, resume });
   }
 
+  // Leaving the stream would not end the run, which others may be reading: the gateway is asked to.
+  async function stop() {
+    const response = await fetch(`/api/v1/runs/${run.gateways}/cancel`, { method: "POST" });
+    if (!response.ok) note({ error: "It cannot be stopped now." });
+  }
+
+  const results = Object.fromEntries(messages.filter((m) => m.role === "tool").map((m) => [m.toolCallId, m]));
   return (
     <main>
       <h1>An agent that asks</h1>
-      <section aria-live="polite" aria-busy={Boolean(running)}>
+      <section aria-label="Conversation" aria-live="polite" aria-busy={Boolean(run)}>
         {messages.map((message) => (
-          <Message key={message.id} message={message} progress={progress} />
+          <Message key={message.id} message={message} progress={progress} results={results} />
         ))}
       </section>
-      {questions.length > 0 && (
-        <div role="group" aria-label="Approval">
-          {questions.map((question) => (
-            <p key={question.id}>
-              {question.message} <code>{question.metadata?.arguments}</code>
+      {questions.map((question) => (
+        <div key={question.id} className="question" role="group" aria-label={question.message}>
+          <p>{question.message}</p>
+          {question.metadata.arguments && <code>{question.metadata.arguments}</code>}
+          {question.id in answers ? (
+            <p>{answers[question.id] ? "Allowed" : "Refused"}</p>
+          ) : (
+            <p>
+              <button onClick={() => answer(question, true)}>Allow</button>
+              <button onClick={() => answer(question, false)}>Refuse</button>
             </p>
-          ))}
-          <button onClick={() => answer(true)}>Allow</button> <button onClick={() => answer(false)}>Refuse</button>
+          )}
         </div>
-      )}
+      ))}
+      {lost && <p role="status">The connection is lost. The run goes on, and so does this page when it is back.</p>}
       {error && <p role="alert">{error}</p>}
       <form onSubmit={send}>
         <input aria-label="Message" value={draft} onChange={(event) => setDraft(event.target.value)} />
-        {running ? <button type="button" onClick={() => stop(running)}>Stop</button> : <button>Send</button>}
+        {run ? <button key="stop" type="button" onClick={stop}>Stop</button> : <button key="send">Send</button>}
       </form>
     </main>
   );
 }
 
-// Leaving the stream does not end the run, which others may be reading: the gateway is asked to.
-async function stop(runId) {
-  const response = await fetch(`/api/v1/runs/${runId}/cancel`, { method: "POST" });
-  if (!response.ok) agent.abortRun();
-}
+const connected = () =>
+  new Promise((go) => {
+    addEventListener("online", go, { once: true });
+    if (navigator.onLine) setTimeout(go, 1000);
+  });
 
-function Message({ message, progress }) {
-  if (message.role === "tool") return <article className="tool">→ {message.content}</article>;
+function Message({ message, progress, results }) {
+  if (message.role === "tool") return null;
   if (message.role === "reasoning") return <details><summary>Thoughts</summary><p>{message.content}</p></details>;
   return (
-    <article className={message.role}>
+    <article className={message.role} aria-label={message.role === "user" ? "You" : "Agent"}>
       {message.content && <p>{message.content}</p>}
-      {message.toolCalls?.map((call) => (
-        <div key={call.id} className="tool">
-          <code>{call.function.name}({call.function.arguments})</code> {progress[call.id]?.message}{" "}
-          {progress[call.id]?.total && <progress value={progress[call.id].current} max={progress[call.id].total} />}
+      {message.toolCalls?.map(({ id, function: called }) => (
+        <div key={id} className="tool">
+          <code>{called.name}({called.arguments})</code>
+          {results[id] ? <p>{results[id].content}</p> : <Progress of={progress[id]} />}
         </div>
       ))}
     </article>
   );
+}
+
+function Progress({ of }) {
+  return of ? <label>{of.message} <progress value={of.current} max={of.total ?? undefined} /></label> : null;
 }
