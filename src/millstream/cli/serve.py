@@ -112,23 +112,29 @@ def _stop_at_eof() -> None:
 
 def _greet(url: str, names: Known, *, needs_key: bool) -> None:
     """The address and three things to try, each ready to be pasted."""
-    from rich.text import Text
-
     from millstream import __version__
     from millstream.cli import embedded
+
+    model = names.routes.default
+    told = [("millstream ", "bold"), (f"{__version__}  ", ""), (url, "bold cyan"), ("  default model ", "")]
+    told.append((f"{model}\n", "green"))
+    for title, lines in _things_to_try(url, model, needs_key=needs_key, small=embedded.is_default(names)):
+        told.append((f"\n{title}\n", "dim"))
+        told.append(("".join(f"  {line}\n" for line in lines), ""))
+    told.append(("\nCtrl-C stops it.\n", "dim"))
+    _say(_painted(told) if sys.stdout.isatty() else "".join(text for text, _ in told))
+
+
+def _painted(told: list[tuple[str, str]]) -> str:
+    """For a terminal. In a pipe what paints is not even loaded: a process that serves would keep its 3 MB."""
+    from rich.text import Text
+
     from millstream.cli.output import console
 
     out = console()
-    model = names.routes.default
-    with out.capture() as greeting:
-        head = (("millstream ", "bold"), __version__, "  ", (url, "bold cyan"), "  default model ", (model, "green"))
-        out.print(Text.assemble(*head))
-        small = embedded.is_default(names)
-        for title, lines in _things_to_try(url, model, needs_key=needs_key, small=small):
-            out.print(Text(f"\n{title}", style="dim"))
-            out.print("\n".join(f"  {line}" for line in lines), soft_wrap=True)
-        out.print(Text("\nCtrl-C stops it.", style="dim"))
-    _say(greeting.get())
+    with out.capture() as painted:
+        out.print(Text.assemble(*told), soft_wrap=True, end="")
+    return painted.get()
 
 
 def _say(text: str) -> None:
