@@ -14,11 +14,14 @@ const agent = new HttpAgent({ url: "/agui", threadId: thread });
 export function App() {
   const [known, setKnown] = useState(kept);
   const [draft, setDraft] = useState("");
-  const last = useRef(null);
+  const last = useRef(null); // the run that was followed last
+  const taken = useRef(null); // what another tab has kept
   const { messages, progress, questions, answers, run, error, lost } = known;
   const note = (more) => setKnown((before) => ({ ...before, ...(typeof more === "function" ? more(before) : more) }));
 
-  useEffect(() => localStorage.setItem(thread, JSON.stringify(known)), [known]);
+  useEffect(() => {
+    if (known !== taken.current) localStorage.setItem(thread, JSON.stringify(known));
+  }, [known]);
   useEffect(() => {
     if (run) follow(run);
   }, []);
@@ -26,7 +29,7 @@ export function App() {
     const take = (event) => {
       if (event.key !== thread || run) return;
       const theirs = JSON.parse(event.newValue);
-      if (!theirs.run) setKnown(theirs);
+      if (!theirs.run) setKnown((taken.current = theirs));
       else if (theirs.run.id !== last.current) follow(theirs.run);
     };
     addEventListener("storage", take);
@@ -46,7 +49,7 @@ export function App() {
         ended = true;
       } catch (failure) {
         ended = !(failure instanceof TypeError); // what `fetch` says of a network that breaks
-        note(ended ? { error: failure.message } : { lost: true });
+        note(ended ? { error: failure.message, questions: followed.questions } : { lost: true });
         if (!ended) await connected();
       }
     }
@@ -71,7 +74,7 @@ export function App() {
     const before = [...messages, { id: crypto.randomUUID(), role: "user", content: draft }];
     setDraft("");
     note({ messages: before });
-    follow({ id, gateways: id, before });
+    follow({ id, gateways: id, before, questions: [] });
   }
 
   // A run with questions goes on, in another one, when all of them are answered.
@@ -84,7 +87,7 @@ export function App() {
       status: "resolved",
       payload: reason === "tool_call" ? { approved: all[id] } : { action: all[id] ? "accept" : "decline" },
     }));
-    follow({ id: crypto.randomUUID(), gateways: question.metadata.runId, before: messages, resume });
+    follow({ id: crypto.randomUUID(), gateways: question.metadata.runId, before: messages, resume, questions });
   }
 
   // Leaving the stream would not end the run, which others may be reading: the gateway is asked to.
@@ -93,29 +96,21 @@ export function App() {
     if (!response.ok) note({ error: "It cannot be stopped now." });
   }
 
-  const results = Object.fromEntries(messages.filter((m) => m.role === "tool").map((m) => [m.toolCallId, m]));
+  const tools = {
+    result: (call) => messages.find((m) => m.toolCallId === call),
+    progress: (call) => progress[call],
+    question: (call) => questions.find((q) => q.toolCallId === call),
+    answers,
+    answer,
+  };
   return (
     <main>
       <h1>An agent that asks</h1>
       <section aria-label="Conversation" aria-live="polite" aria-busy={Boolean(run)}>
         {messages.map((message) => (
-          <Message key={message.id} message={message} progress={progress} results={results} />
+          <Message key={message.id} message={message} tools={tools} />
         ))}
       </section>
-      {questions.map((question) => (
-        <div key={question.id} className="question" role="group" aria-label={question.message}>
-          <p>{question.message}</p>
-          {question.metadata.arguments && <code>{question.metadata.arguments}</code>}
-          {question.id in answers ? (
-            <p>{answers[question.id] ? "Allowed" : "Refused"}</p>
-          ) : (
-            <p>
-              <button onClick={() => answer(question, true)}>Allow</button>
-              <button onClick={() => answer(question, false)}>Refuse</button>
-            </p>
-          )}
-        </div>
-      ))}
       {lost && <p role="status">The connection is lost. The run goes on, and so does this page when it is back.</p>}
       {error && <p role="alert">{error}</p>}
       <form onSubmit={send}>
@@ -132,7 +127,7 @@ const connected = () =>
     if (navigator.onLine) setTimeout(go, 1000);
   });
 
-function Message({ message, progress, results }) {
+function Message({ message, tools }) {
   if (message.role === "tool") return null;
   if (message.role === "reasoning") return <details><summary>Thoughts</summary><p>{message.content}</p></details>;
   return (
@@ -141,13 +136,23 @@ function Message({ message, progress, results }) {
       {message.toolCalls?.map(({ id, function: called }) => (
         <div key={id} className="tool">
           <code>{called.name}({called.arguments})</code>
-          {results[id] ? <p>{results[id].content}</p> : <Progress of={progress[id]} />}
+          <Call result={tools.result(id)} question={tools.question(id)} progress={tools.progress(id)} tools={tools} />
         </div>
       ))}
     </article>
   );
 }
 
-function Progress({ of }) {
-  return of ? <label>{of.message} <progress value={of.current} max={of.total ?? undefined} /></label> : null;
+function Call({ result, question, progress, tools }) {
+  if (result) return <p>{result.content}</p>;
+  if (question && question.id in tools.answers) return <p>{tools.answers[question.id] ? "Allowed." : "Refused."}</p>;
+  if (question)
+    return (
+      <p role="group" aria-label={question.message}>
+        {question.message} <button onClick={() => tools.answer(question, true)}>Allow</button>
+        <button onClick={() => tools.answer(question, false)}>Refuse</button>
+      </p>
+    );
+  if (!progress) return null;
+  return <label>{progress.message} <progress value={progress.current} max={progress.total ?? undefined} /></label>;
 }

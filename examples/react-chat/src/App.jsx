@@ -8,6 +8,7 @@ const id = location.hash.slice(1) || crypto.randomUUID();
 history.replaceState(null, "", `#${id}`);
 addEventListener("hashchange", () => location.reload());
 const kept = JSON.parse(localStorage.getItem(id)) ?? { messages: [], open: false };
+let taken = JSON.stringify(kept.messages); // from the browser, which has no need to be told of it
 
 // An answer is taken up from its first part on, also if it has ended meanwhile: the page may have less of it.
 const transport = new DefaultChatTransport({
@@ -43,13 +44,16 @@ export function App() {
   const lost = error instanceof TypeError && messages.at(-1)?.role === "assistant"; // the network broke in an answer
   const open = busy || lost;
 
-  useEffect(() => localStorage.setItem(id, JSON.stringify({ messages, open })), [messages, open]);
+  useEffect(() => {
+    if (open || JSON.stringify(messages) !== taken) localStorage.setItem(id, JSON.stringify({ messages, open }));
+  }, [messages, open]);
   useEffect(() => {
     const take = (event) => {
       if (event.key !== id || open) return;
       const theirs = JSON.parse(event.newValue);
       const last = theirs.messages.at(-1);
       if (theirs.open && (last?.role !== "assistant" || messages.some((m) => m.id === last.id))) return;
+      taken = JSON.stringify(theirs.messages);
       chat.setMessages(theirs.messages);
       if (theirs.open) chat.resumeStream();
     };

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from gate import Gate
 from loose_wire import LooseWire
+from playwright.sync_api import expect
 from prompted import Prompted
 from tools import Tools
 
@@ -24,6 +25,7 @@ from millstream.tools.base import ToolContext
 ROOT = Path(__file__).parents[3]
 NODES = ROOT / "tests/front/node_modules"
 _LIMIT_S = 120
+expect.set_options(timeout=20_000)  # on a busy machine
 _ADDRESS = re.compile(r"http://127\.0\.0\.1:(\d+)")
 
 

@@ -9,13 +9,13 @@ from browsing import Visit
 from gate import Gate
 from looks import faults, picture
 from loose_wire import LooseWire
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 from prompted import Line, Prompted
 
 from millstream.testing.gateway import GatewayThread
 
 LOST = "The connection is lost"
-BROKEN = ("Failed to load resource", "net::ERR_", "network error", "Failed to fetch")
+BROKEN = ("Failed to load resource", "net::ERR_", "network error", "Failed to fetch", "HTTP 502")
 MAY_PAY = "May pay run?"
 
 
@@ -205,13 +205,34 @@ def test_each_question_has_an_answer_of_its_own(visit: Visit, site: LooseWire, m
     line.end()
     questions = page.get_by_role("group", name=MAY_PAY)
     expect(questions).to_have_count(2)
-    questions.filter(has_text="8").get_by_role("button", name="Allow").click()
-    expect(questions.filter(has_text="8")).to_contain_text("Allowed")
-    questions.filter(has_text="9").get_by_role("button", name="Refuse").click()
+    first, second = page.locator(".tool").nth(0), page.locator(".tool").nth(1)
+    second.get_by_role("button", name="Allow").click()
+    expect(second).to_contain_text("Allowed.")
+    first.get_by_role("button", name="Refuse").click()
     model.line().answer("Half of it is paid.")
-    expect(page.locator(".tool").nth(0)).to_contain_text("not allowed")
-    expect(page.locator(".tool").nth(1)).to_contain_text("8 paid")
+    expect(first).to_contain_text("not allowed")
+    expect(second).to_contain_text("8 paid")
     expect(answer(page)).to_have_text("Half of it is paid.")
+
+
+def test_an_answer_that_does_not_get_through_leaves_the_question(
+    visit: Visit, site: LooseWire, model: Prompted
+) -> None:
+    page = visit(site.url, expects=BROKEN)
+    asks_for_money(page, model)
+
+    def refuse(route: Route) -> None:
+        route.fulfill(status=502, body="no gateway")
+
+    page.route("**/agui", refuse)
+    page.get_by_role("button", name="Allow").click()
+    expect(page.get_by_role("alert")).to_contain_text("502")
+    page.unroute("**/agui")
+    page.get_by_role("button", name="Allow").click()
+    model.line().answer("Paid.")
+    expect(page.locator(".tool")).to_contain_text("9 paid")
+    expect(page.get_by_role("alert")).to_have_count(0)
+    ended(page)
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1000), ("dark", 390)], ids=str)
