@@ -106,6 +106,11 @@ class _Watched:
         return [fault]
 
 
+def _repeating(parser: Parser) -> RepeatingParser | None:
+    # What isinstance takes to look at a protocol would be felt in each request.
+    return cast("RepeatingParser", parser) if hasattr(parser, "more") else None
+
+
 class HubRelay(_Watched):
     """Every event through the client's renderer. ``stop``: sequences that the upstream does not stop at itself.
 
@@ -119,10 +124,8 @@ class HubRelay(_Watched):
         super().__init__(parser)
         self._renderer = renderer
         self._stops = StopSequences(stop) if stop else None
-        self._repeating: RepeatingParser | None = None
-        # What isinstance takes to look at a protocol would be felt in each request.
-        if hasattr(parser, "more") and hasattr(renderer, "more") and not stop:
-            self._repeating = cast("RepeatingParser", parser)
+        self._repeating = _repeating(parser) if hasattr(renderer, "more") and not stop else None
+        if self._repeating is not None:
             self._heard_more = self._repeating.more
             self._say_more = cast("RepeatingRenderer", renderer).more
 
@@ -175,10 +178,11 @@ class SideDoor(_Watched):
     The client's renderer is only made where the upstream could not say itself how it ended.
     """
 
-    __slots__ = ("_blind", "_held", "_held_size", "_new_parser", "_renderer")
+    __slots__ = ("_blind", "_held", "_held_size", "_new_parser", "_renderer", "_repeating")
 
     def __init__(self, new_parser: Callable[[], Parser], renderer: Callable[[], Renderer]) -> None:
         super().__init__(new_parser())
+        self._repeating = _repeating(self._parser)
         self._new_parser = new_parser
         self._renderer = renderer
         self._held: list[bytes] = []
@@ -186,6 +190,8 @@ class SideDoor(_Watched):
         self._blind = False
 
     def feed(self, data: bytes) -> bytes:
+        if self._repeating is not None and not self._held and self._repeating.more(data):
+            return data
         self._parsed(data)
         if self.error is None:
             if not (self._held or self._parser.pending or self.watch.ended):
