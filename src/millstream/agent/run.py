@@ -84,9 +84,9 @@ class AgentRun:
         self._options = options
         self._request = request
         self._kept = kept
-        run_id = record.id if parent is None else parent.run_id
+        self._run_id = record.id if parent is None else parent.run_id
         parallel, patience = options.parallel, options.approval_timeout
-        self._bench = Bench(toolbox, approvals, run_id, gateway.new_id, parallel, patience, elicits=elicits)
+        self._bench = Bench(toolbox, approvals, self._run_id, gateway.new_id, parallel, patience, elicits=elicits)
         self._listing = Listing({})
         self._stitcher = Stitcher(self._is_ours, self._new_call_id if toolbox else None)
         self._history: list[Message] = []
@@ -178,7 +178,7 @@ class AgentRun:
 
     async def _work(self, step: RunTools, out: Outbox) -> list[ToolResultPart]:
         model = self.record.route.name if self.record.route is not None else self._request.model
-        token = PARENT.set(Parent(model, self.record.id, self._stitcher.count))
+        token = PARENT.set(Parent(model, self._run_id, self._stitcher.count))
         try:
             if self._left is not None and self._is_noted():
                 return await self._work_on(step.calls, self._left, out)

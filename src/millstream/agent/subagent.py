@@ -14,7 +14,8 @@ from millstream.core.run_events import RunEvent, StepStart
 
 @dataclass(frozen=True, slots=True)
 class Parent:
-    """The run whose tool is at work. ``count`` takes what an agent of it has used."""
+    """The run whose tool is at work: the client's own one, however many agents are between. ``count`` takes what an
+    agent of it has used."""
 
     model: str
     run_id: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -32,6 +33,9 @@ from millstream.sessions.usage import MemoryUsage, SqliteUsage, UsageStore
 from millstream.telemetry.metrics import CONTENT_TYPE, Metrics, text_of
 from millstream.telemetry.prices import Price, Prices
 
+if TYPE_CHECKING:
+    from millstream.telemetry.otel import Spans
+
 
 class Accounts:
     """``meter`` is to be entered where the application begins. Raises ``ConfigError``."""
@@ -50,6 +54,7 @@ class Accounts:
             config.limits.reserve_output,
             self.metrics.spent if self.metrics is not None else lambda _route, _cost: None,
         )
+        self._spans: Spans | None = None
         _require_limits_library(config)
 
     def watch(self, gateway: Gateway, deliveries: Deliveries, runs: Runs, toolbox: Toolbox) -> None:
@@ -63,9 +68,16 @@ class Accounts:
             from millstream.telemetry import otel
 
             try:
-                gateway.observers.append(otel.exporting(__version__).observe)
+                self._spans = otel.exporting(__version__)
             except ImportError as error:
                 raise ConfigError("metrics.otel needs: pip install 'millstream[otel]'") from error
+            gateway.observers.append(self._spans.observe)
+            toolbox.watchers.append(self._spans.tool_ended)
+
+    async def aclose(self) -> None:
+        """Once no request is under way any more."""
+        if self._spans is not None:
+            await self._spans.aclose()
 
     def routes(self, figured: Figured) -> list[BaseRoute]:
         found: list[BaseRoute] = [Route("/api/v1/usage", UsageEndpoint(self.meter, self._now).answer, methods=["GET"])]

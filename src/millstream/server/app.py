@@ -281,6 +281,7 @@ def _lifespan(
                 if loading is not None:
                     loading.cancel()
         finally:
+            await accounts.aclose()
             await runs.journal.aclose()
             for upstream in gateway.upstreams.values():
                 await upstream.transport.aclose()

@@ -1,4 +1,5 @@
-"""OpenTelemetry: one span for each request, made when it has ended, in the names of the GenAI conventions.
+"""OpenTelemetry: one span for each request, made when it has ended, and within it one for each tool that ran here for
+it, in the names of the GenAI conventions.
 
 https://github.com/open-telemetry/semantic-conventions-genai (still in development, so the names stand here and not in a
 package). Where spans go is said by OpenTelemetry's own variables (``OTEL_EXPORTER_OTLP_ENDPOINT``, …).
@@ -6,15 +7,26 @@ package). Where spans go is said by OpenTelemetry's own variables (``OTEL_EXPORT
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
+from millstream.agent.subagent import PARENT
 from millstream.pipeline import End, Record
 
 if TYPE_CHECKING:
+    from opentelemetry.context import Context
     from opentelemetry.trace import Tracer
     from opentelemetry.util.types import AttributeValue
 
 _NS = 1_000_000_000
+_MOST_RUNS = 2000
+_MOST_WITHIN = 500
+_PATIENCE_S = 3.0
 _PROVIDERS = {
     "azure": "azure.ai.openai",
     "bedrock": "aws.bedrock",
@@ -26,25 +38,97 @@ _PROVIDERS = {
 """Ours → theirs, where they differ. A provider's variety (``azure-anthropic``) is named by what precedes the dash."""
 
 
-class Spans:
-    """An observer of a gateway. ``tracer`` is where spans begin."""
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """What will be one. Times are Unix times; ``failure`` is what went wrong, if anything did."""
 
-    def __init__(self, tracer: Tracer) -> None:
+    name: str
+    kind: Literal["client", "internal"]
+    began: float
+    ended: float
+    attributes: Mapping[str, AttributeValue]
+    failure: str | None = None
+    inner: Sequence[_Span] = ()
+
+
+class Spans:
+    """An observer of a gateway and of its tools. ``tracer`` is where spans begin, ``now`` is Unix time; ``close`` is
+    called at the end, in a thread of its own, and ``give_up`` where that takes too long.
+
+    The tools of a run have ended before it has: they are kept till then, those of agents that its tools start too.
+    """
+
+    def __init__(
+        self,
+        tracer: Tracer,
+        now: Callable[[], float] = time.time,
+        close: Callable[[], object] | None = None,
+        give_up: Callable[[], object] = lambda: None,
+    ) -> None:
         self._tracer = tracer
+        self._now = now
+        self._close = close
+        self._give_up = give_up
+        self._within: dict[str, list[_Span]] = {}
 
     def observe(self, record: Record, status: int, end: End, began: float, now: float) -> None:
-        from opentelemetry.trace import SpanKind, Status, StatusCode
-
         model = record.route.model if record.route is not None else record.model
-        span = self._tracer.start_span(
-            f"chat {model}" if model else "chat",
-            kind=SpanKind.CLIENT,
-            start_time=int(began * _NS),
-            attributes=attributes(record, status, end, began),
-        )
+        failure = None
         if end == "failed":
-            span.set_status(Status(StatusCode.ERROR, record.error.kind.value if record.error is not None else None))
-        span.end(int(now * _NS))
+            failure = record.error.kind.value if record.error is not None else ""
+        name = f"chat {model}" if model else "chat"
+        inner = self._within.pop(record.id, ())
+        self._tell(_Span(name, "client", began, now, attributes(record, status, end, began), failure, inner), None)
+
+    def tool_ended(self, tool: str, seconds: float, is_error: bool) -> None:
+        """A tool ran here, in the task that calls this."""
+        now = self._now()
+        found: dict[str, AttributeValue] = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": tool}
+        failure = None
+        if is_error:
+            found["error.type"] = failure = "tool_error"
+        run = PARENT.get()
+        if run is not None:
+            self._keep(run.run_id, _Span(f"execute_tool {tool}", "internal", now - seconds, now, found, failure))
+
+    def _keep(self, run_id: str, span: _Span) -> None:
+        if run_id not in self._within and len(self._within) >= _MOST_RUNS:
+            del self._within[next(iter(self._within))]  # of one that nobody observed the end of
+        kept = self._within.setdefault(run_id, [])
+        if len(kept) < _MOST_WITHIN:
+            kept.append(span)
+
+    def _tell(self, told: _Span, within: Context | None) -> None:
+        from opentelemetry.trace import SpanKind, Status, StatusCode, set_span_in_context
+
+        kind = SpanKind.CLIENT if told.kind == "client" else SpanKind.INTERNAL
+        span = self._tracer.start_span(
+            told.name, within, kind=kind, start_time=int(told.began * _NS), attributes=told.attributes
+        )
+        if told.failure is not None:
+            span.set_status(Status(StatusCode.ERROR, told.failure or None))
+        for one in told.inner:
+            self._tell(one, set_span_in_context(span, within))
+        span.end(int(told.ended * _NS))
+
+    async def aclose(self) -> None:
+        """What has not left by then is tried once more, but nobody is kept waiting for a receiver that is away."""
+        if self._close is None:
+            return
+        loop, closed = asyncio.get_running_loop(), asyncio.Event()
+        close = self._close
+
+        def work() -> None:
+            close()
+            with suppress(RuntimeError):  # the loop has ended meanwhile
+                loop.call_soon_threadsafe(closed.set)
+
+        threading.Thread(target=work, name="spans", daemon=True).start()
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                await closed.wait()
+        except TimeoutError:
+            self._give_up()
 
 
 def attributes(record: Record, status: int, end: End, began: float) -> dict[str, AttributeValue]:
@@ -91,6 +175,8 @@ def exporting(version: str) -> Spans:
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-    provider = TracerProvider(resource=Resource.create({"service.name": "millstream", "service.version": version}))
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-    return Spans(provider.get_tracer("millstream", version))
+    resource = Resource.create({"service.name": "millstream", "service.version": version})
+    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+    exporter = OTLPSpanExporter()
+    provider.add_span_processor(BatchSpanProcessor(exporter))
+    return Spans(provider.get_tracer("millstream", version), close=provider.shutdown, give_up=exporter.shutdown)
