@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from millstream.config import Config, ProviderConfig, RunsConfig, UpstreamConfig
+from millstream.config import Config, ConversationConfig, ProviderConfig, RunsConfig, UpstreamConfig
 from millstream.server.runs import watch
 from millstream.sessions.journal import Journal
 from millstream.sessions.journal_redis import RedisJournal
@@ -60,6 +60,7 @@ def main(place: str, upstream: str, lease: str, mode: Literal["fail", "continue"
         providers={"up": provider},
         upstream=UpstreamConfig(on_cut=mode),
         runs=RunsConfig(recover=mode),
+        conversation=ConversationConfig(intent=False, suggestions=False),
     )
     journal: Journal
     if place.startswith("unix:"):

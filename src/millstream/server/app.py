@@ -36,6 +36,7 @@ from millstream.server.admission import Admission, Admit
 from millstream.server.agent.app import AgentSurface, agent_of, auto_of
 from millstream.server.agent.sources import ToolSources
 from millstream.server.continuing import continuation_of, recovers
+from millstream.server.conversation.reviving import TalkReviver
 from millstream.server.credentials import Credentials, common_limits
 from millstream.server.durable import app as durable
 from millstream.server.figures import Figured
@@ -51,6 +52,7 @@ from millstream.server.routes import Surfaces, model_routes, other_routes
 from millstream.server.runs.manager import RunOptions, Runs
 from millstream.server.settings import routes
 from millstream.server.stores import journal_of, sessions_of
+from millstream.sessions.history import History
 from millstream.sessions.journal import Journal
 from millstream.telemetry import logs
 from millstream.tools.base import ToolSource
@@ -168,7 +170,9 @@ def _runs(config: Config, gateway: Gateway, agent: Agent, deliveries: Deliveries
     runs = config.runs
     options = RunOptions(runs.limit, runs.most, runs.keep_for, runs.held, runs.durable, recovers(config))
     holder = secrets.token_hex(8)
-    return Runs(journal, deliveries, gateway.now, gateway.new_id, holder, options, Reviver(gateway, agent))
+    history = History(journal, gateway.now, config.sessions.keep_for, config.conversation.max_sessions)
+    reviver = Reviver(gateway, agent, TalkReviver(gateway, history, config.conversation))
+    return Runs(journal, deliveries, gateway.now, gateway.new_id, holder, options, reviver)
 
 
 def _transport(provider: Provider, config: Config, dialects: Mapping[str, Dialect]) -> Transport:

@@ -27,18 +27,18 @@ PROGRAM = Path(__file__).parents[2] / "support/gateway_to_kill.py"
 LEASE_S = 1.0
 WORDS = [f"{number} " for number in range(300)]
 SAID = 150
-ASKED = {"mcp": "quick", "chat": "quick", "agui": "quick", "looking": "look", "changing": "change"}
+ASKED = {"mcp": "quick", "chat": "quick", "agui": "quick", "talk": "words", "looking": "look", "changing": "change"}
 
 
 async def _model(call: Call) -> None:
-    """Calls the tool that it is asked for, then counts: after ``quick``, not to the end at first."""
+    """Calls the tool that it is asked for, then counts: after ``quick`` and ``words``, not to the end at first."""
     messages = json.loads(call.body)["messages"]
     last = messages[-1]
-    stays = messages[0]["content"].endswith("quick")
+    stays = messages[0]["content"].endswith(("quick", "words"))
     begun = len(last["content"].split()) if last["role"] == "assistant" else 0
     await call.head()
     await call.send(WIRE.start())
-    if last["role"] == "user":
+    if last["role"] == "user" and not last["content"].endswith("words"):
         tool = last["content"].split()[-1]
         await call.send(WIRE.tool(0, "c", tool) + WIRE.arguments(0, "{}") + WIRE.end("tools"))
         await call.end()
@@ -55,6 +55,7 @@ async def _begin(address: tuple[str, int], name: str) -> tuple[RawClient, str]:
     """Its run; if it counts, what it says before its gateway is killed has been read."""
     client = await RawClient(address).__aenter__()
     question = f"use {ASKED[name]}"
+    ask: dict[str, Any]
     match name:
         case "chat":
             message = {"id": "u", "role": "user", "parts": [{"type": "text", "text": question}]}
@@ -64,11 +65,13 @@ async def _begin(address: tuple[str, int], name: str) -> tuple[RawClient, str]:
             path = "/agui"
             ask = {"threadId": "t", "runId": "agui", "messages": messages, "tools": [], "context": [], "state": {}}
             ask |= {"forwardedProps": {}}
+        case "talk":
+            path, ask = "/api/conversation-stream/ann", {"message": question}
         case _:
             path, ask = "/mcp/chat/stream", {"query": question}
     await client.send("POST", path, json.dumps(ask).encode())
     assert await client.head() == 200
-    if ASKED[name] == "quick":
+    if ASKED[name] in ("quick", "words"):
         await client.body.until(f'"{SAID} "'.encode())
     return client, client.headers["x-millstream-run"]
 
@@ -131,9 +134,18 @@ def test_runs_of_a_killed_gateway_end_at_another_without_anything_happening_twic
             assert agui[-1]["type"] == "RUN_FINISHED"
             mcp = await _parts(client, f"/mcp/chat/stream/{runs['mcp']}?accumulated=false")
             assert mcp[-1]["type"] == "complete"
+            talk = await _parts(client, f"/api/conversation-stream/ann/{runs['talk']}")
+            assert "".join(said["content"] for said in talk if said["type"] == "chunk") == whole
+            assert talk[-1]["type"] == "complete"
+            _, data = await client.ask("GET", "/api/conversation/ann/sessions")
+            (session,) = json.loads(data)["sessions"]
+            _, data = await client.ask("GET", f"/api/conversation/ann/sessions/{session['id']}")
+            question, answer = json.loads(data)["messages"]
+            assert (question["content"], answer["content"]) == ("use words", whole)
+            assert answer["state"] == "complete"
             for name in ("looking", "changing"):
                 await _parts(client, f"/mcp/chat/stream/{runs[name]}")
-        journals = {name: await kept_entries(there, run_id) for name, run_id in runs.items()}
+        journals = {name: await kept_entries(there, run_id) for name, run_id in runs.items() if name != "talk"}
         for name in ("mcp", "chat", "agui", "looking"):
             _check_whole(journals[name], whole)
         fault, end = (entry.event for entry in journals["changing"][-2:])

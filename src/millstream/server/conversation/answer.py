@@ -8,13 +8,14 @@ from typing import Protocol
 
 import msgspec
 
+from millstream.agent.left import BLOCKS, Left
 from millstream.agent.run import AgentOptions, AgentRun
 from millstream.agent.toolbox import Toolbox
 from millstream.core.assemble import error_of
 from millstream.core.errors import GatewayBug, Kind, MillstreamError, PolicyRefusal, UpstreamFault
 from millstream.core.events import CONTENT_EVENTS, ChoiceEnd, Fault, Finish, MessageStart, TextDelta
 from millstream.core.messages import Request
-from millstream.core.run_events import RunEvent, Switched
+from millstream.core.run_events import RunEntry, RunEvent, Switched
 from millstream.pipeline import Gateway, Record
 from millstream.server.conversation.whole import whole_call
 from millstream.server.runs.run import RunSink
@@ -44,18 +45,19 @@ class Call(Protocol):
 
 class Answer:
     """Passes the events of tries on to ``sink``, as those of one reply. ``ending`` is held back, as more may have to be
-    said before. Beyond ``most`` pieces of text the answer is broken off."""
+    said before. Beyond ``most`` pieces of text the answer is broken off. ``before`` is what another process had said of
+    it."""
 
-    def __init__(self, sink: RunSink, most: int) -> None:
-        self.pieces: list[str] = []
-        self.content = False
+    def __init__(self, sink: RunSink, most: int, before: Sequence[RunEntry] = ()) -> None:
+        self.pieces = [entry.event.text for entry in before if isinstance(entry.event, TextDelta)]
+        self.content = has_begun(before)
         """Something was said: this try is the last."""
         self.finished = False
         """It is whole."""
         self.ending: list[RunEvent] = []
         self._sink = sink
         self._most = most
-        self._begun = False
+        self._begun = any(isinstance(entry.event, MessageStart) for entry in before)
         self._fault: Fault | None = None
         self._overflow: PolicyRefusal | None = None
         self._waiting: asyncio.Timeout | None = None
@@ -130,13 +132,24 @@ class Answer:
         return None
 
 
+def has_begun(said: Sequence[RunEntry]) -> bool:
+    """Something of the answer was said: another one may not begin."""
+    return any(isinstance(entry.event, BLOCKS) for entry in said)
+
+
 class Attempts:
     """Asks ``request.model`` and, for as long as nothing was said, ``fallback``: each for a stream, and for its whole
     reply where the stream failed in a way of its own. A model after which there is another is given ``patience``
-    seconds for its first word."""
+    seconds for its first word. ``left`` is what another process had said, if it had begun: that is gone on with."""
 
     def __init__(
-        self, gateway: Gateway, request: Request, record: Record, fallback: Sequence[str], patience: float
+        self,
+        gateway: Gateway,
+        request: Request,
+        record: Record,
+        fallback: Sequence[str],
+        patience: float,
+        left: Left | None = None,
     ) -> None:
         """Raises ``ClientFault`` or ``PolicyRefusal`` where there is no such model to ask first."""
         self._gateway = gateway
@@ -144,7 +157,7 @@ class Attempts:
         self._record = record
         self._models = (request.model, *fallback)
         self._patience = patience
-        self._first: AgentRun | None = self._run_of(request)
+        self._first: AgentRun | None = self._run_of(request, left)
 
     async def run(self, answer: Answer) -> MillstreamError | None:
         """The error it ended with, if any."""
@@ -174,8 +187,8 @@ class Attempts:
     def _whole(self, request: Request) -> Call:
         return lambda sink: whole_call(self._gateway, request, self._record, sink)
 
-    def _run_of(self, request: Request) -> AgentRun:
-        return AgentRun(self._gateway, Toolbox(), AgentOptions(), request, self._record)
+    def _run_of(self, request: Request, left: Left | None = None) -> AgentRun:
+        return AgentRun(self._gateway, Toolbox(), AgentOptions(), request, self._record, left=left)
 
 
 def _may_help(error: MillstreamError) -> bool:

@@ -6,6 +6,8 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from millstream.config import ConversationConfig
 from millstream.conversation.turns import GO_ON, answer_request, text_tokens
 from millstream.core.errors import ClientFault, Kind, MillstreamError
@@ -17,6 +19,7 @@ from millstream.server.conversation.asking import TalkAsk
 from millstream.server.conversation.options import talk_options
 from millstream.server.conversation.past import past_of, recent_turns
 from millstream.server.conversation.recovery import Recovery
+from millstream.server.conversation.reviving import TalkAsked
 from millstream.server.conversation.talk import Place, Talk
 from millstream.server.runs.manager import Runs
 from millstream.server.runs.run import RunAbout
@@ -107,7 +110,14 @@ class Beginner:
         model = record.route.name if record.route is not None else request.model
         about = RunAbout("", user.owner, SURFACE, model, loaded.id)
         try:
-            await self._runs.start(run_id, about, talk, on_disconnect=self._config.on_disconnect)
+            asked_for = TalkAsked(msgspec.structs.replace(request, model=model), user.who, small)
+            await self._runs.start(
+                run_id,
+                about,
+                talk,
+                on_disconnect=self._config.on_disconnect,
+                asked=lambda: msgspec.json.encode(asked_for),
+            )
         except MillstreamError:
             failed = Answered(message_id_of(run_id), run_id, self._moment(), "", 0, "failed")
             await self._history.add(user.who, loaded, failed)

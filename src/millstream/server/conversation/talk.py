@@ -16,7 +16,7 @@ from millstream.conversation.asides import (
 from millstream.conversation.turns import Turn, text_tokens
 from millstream.core.errors import Kind, MillstreamError, PolicyRefusal
 from millstream.core.messages import Request
-from millstream.core.run_events import Context, RunEvent, Status, Suggestions
+from millstream.core.run_events import Context, RunEntry, RunEvent, Status, Suggestions
 from millstream.dialects.conversation import PROCESSING, message_id_of
 from millstream.pipeline import End, Gateway, Record
 from millstream.server.conversation.answer import Answer, Attempts
@@ -24,7 +24,7 @@ from millstream.server.conversation.asides import ask_aside
 from millstream.server.conversation.options import TalkOptions
 from millstream.server.conversation.past import overlong
 from millstream.server.request_log import log_request
-from millstream.server.runs.run import RunSink
+from millstream.server.runs.run import RunSink, settled
 from millstream.sessions.base import StoreError
 from millstream.sessions.history import Answered, Asked, Entry, History, Loaded, NoSuchSession, State, Summarised
 from millstream.telemetry import logs
@@ -41,7 +41,7 @@ class Place:
 
 
 class Talk:
-    """A ``Producer``. ``recent`` are the turns before the question."""
+    """A ``Producer``. ``recent`` are the turns before the question, ``before`` is what another process had said."""
 
     def __init__(
         self,
@@ -52,6 +52,7 @@ class Talk:
         record: Record,
         recent: Sequence[Turn],
         small_model: str,
+        before: Sequence[RunEntry] = (),
     ) -> None:
         self._gateway = gateway
         self._options = options
@@ -60,7 +61,9 @@ class Talk:
         self._record = record
         self._recent = recent
         self._small_model = small_model
-        self._context: Context | None = None
+        self._before = before
+        told = [entry.event for entry in before if isinstance(entry.event, Context)]
+        self._context: Context | None = told[-1] if told else None
         self._suggestions: tuple[str, ...] = ()
         self._summary: Summarised | None = None
 
@@ -77,8 +80,9 @@ class Talk:
             log_request(self._gateway, self._record, 200, end, began)
 
     async def _talk(self, sink: RunSink) -> None:
-        sink.take([Status(PROCESSING)])
-        answer = Answer(sink, self._options.max_chunks)
+        if Status(PROCESSING) not in (entry.event for entry in self._before):
+            sink.take([Status(PROCESSING)])
+        answer = Answer(sink, self._options.max_chunks, self._before)
         try:
             error = await self._answered(answer, sink)
         except BaseException:  # also a client that left: what was said until then is kept
@@ -86,6 +90,7 @@ class Talk:
             if answer.finished:
                 sink.take(answer.ending)
             raise
+        await settled(sink)
         await self._keep(answer)
         if error is not None:
             raise error
@@ -96,8 +101,8 @@ class Talk:
         limit = self._options.limit
         try:
             async with asyncio.timeout(limit), asyncio.TaskGroup() as group:
-                goes_on = self._place.asked.goes_on
-                noting = group.create_task(self._note(sink)) if self._options.intent and not goes_on else None
+                wanted = self._options.intent and not self._place.asked.goes_on and self._context is None
+                noting = group.create_task(self._note(sink)) if wanted else None
                 error = await self._attempts.run(answer)
                 if error is not None:
                     if noting is not None:

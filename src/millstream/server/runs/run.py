@@ -277,3 +277,9 @@ class Run:
 def notes_of(sink: RunSink) -> RunNotes | None:
     """Where turns are noted of the run that ``sink`` is, if they are."""
     return sink.notes if isinstance(sink, Run) else None
+
+
+async def settled(sink: RunSink) -> None:
+    """Returns once all that was said is in the journal, where another process may have to go on from there."""
+    if isinstance(sink, Run) and sink.notes is not None:
+        await sink.written()
