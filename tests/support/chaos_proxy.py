@@ -8,6 +8,8 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from listening import listening
+
 
 class ChaosProxy:
     """Passes on to ``goal``. Of every connection ``least`` to ``most`` bytes of the answer come through, in pieces of a
@@ -82,26 +84,5 @@ async def chaos(
 ) -> AsyncIterator[ChaosProxy]:
     """Listens on a free port."""
     proxy = ChaosProxy(goal, seed, cuts, least=least, most=most)
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
-        try:
-            await proxy.serve(reader, writer)
-        except asyncio.CancelledError:
-            writer.transport.abort()
-        finally:
-            tasks.discard(task)
-
-    server = await asyncio.start_server(accept, "127.0.0.1", 0)
-    proxy.address = server.sockets[0].getsockname()
-    try:
+    async with listening(proxy.serve) as proxy.address:
         yield proxy
-    finally:
-        server.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await server.wait_closed()

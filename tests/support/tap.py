@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from listening import listening
+
 
 @dataclass
 class Tap:
@@ -19,7 +21,6 @@ class Tap:
 async def tapped(address: tuple[str, int]) -> AsyncIterator[Tap]:
     """Listens on a free port, and passes everything on to ``address`` and back."""
     tap = Tap()
-    tasks: set[asyncio.Task[None]] = set()
 
     async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, kept: bytearray | None = None) -> None:
         try:
@@ -33,22 +34,11 @@ async def tapped(address: tuple[str, int]) -> AsyncIterator[Tap]:
         finally:
             writer.close()
 
-    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         tap.said.append(bytearray())
         onward, outward = await asyncio.open_connection(*address)
         await asyncio.gather(carry(reader, outward, tap.said[-1]), carry(onward, writer))
 
-    server = await asyncio.start_server(accept, "127.0.0.1", 0)
-    host, port = server.sockets[0].getsockname()
-    tap.url = f"http://{host}:{port}"
-    try:
+    async with listening(serve) as (host, port):
+        tap.url = f"http://{host}:{port}"
         yield tap
-    finally:
-        server.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await server.wait_closed()
