@@ -14,7 +14,7 @@ from typing import Any, Self
 from raw_upstream import Call, RawUpstream
 from wires import ChatWire
 
-_LIMIT_S = 10.0
+_LIMIT_S = 30.0
 
 
 class Line:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -194,6 +195,23 @@ def test_a_tool_runs_only_if_it_is_allowed(
     expect(answer(page)).to_have_text("So be it.")
     expect(page.get_by_role("group", name=MAY_PAY)).to_have_count(0)
     ended(page)
+
+
+def test_a_reload_goes_on_with_a_run_that_went_on_from_an_answer(
+    visit: Visit, site: LooseWire, model: Prompted
+) -> None:
+    page = visit(site.url)
+    asks_for_money(page, model)
+    page.get_by_role("button", name="Allow").click()
+    line = model.line()
+    line.say("It is")
+    expect(answer(page)).to_have_text("It is")
+    page.reload()
+    expect(answer(page)).to_have_text("It is")
+    line.say(" paid.")
+    line.end()
+    ended(page)
+    expect(page.get_by_role("article")).to_have_text(["Pay it.", re.compile("^May I.*9 paid$"), "It is paid."])
 
 
 def test_each_question_has_an_answer_of_its_own(visit: Visit, site: LooseWire, model: Prompted) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -243,6 +244,28 @@ def test_a_tool_runs_only_if_it_is_allowed(
     expect(answer(page)).to_have_text("So be it.")
     expect(page.get_by_role("button", name="Allow")).to_have_count(0)
     ended(page)
+
+
+def test_a_network_that_breaks_after_an_approval_doubles_nothing(
+    visit: Visit, site: LooseWire, model: Prompted
+) -> None:
+    page = visit(site.url, expects=BROKEN)
+    ask(page, "Pay it.")
+    line = model.line()
+    line.say("May I?")
+    line.use("pay", amount=9)
+    line.end()
+    page.get_by_role("button", name="Allow").click()
+    line = model.line()
+    line.say("It is")
+    expect(answer(page)).to_have_text("It is")
+    site.pull()
+    expect(page.get_by_role("status")).to_contain_text(LOST)
+    site.plug()
+    line.say(" paid.")
+    line.end()
+    ended(page)
+    expect(page.get_by_role("article")).to_have_text(["Pay it.", re.compile("^May I.*9 paidIt is paid.$")])
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1000), ("dark", 390)], ids=str)
