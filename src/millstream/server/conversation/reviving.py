@@ -54,7 +54,7 @@ class TalkReviver:
         async def produce(sink: RunSink) -> None:
             loaded, answer = await self._found(asked.who, session_id, orphan.id)
             if left.ended or answer is not None:
-                sink.take(_ending(left, answer))
+                sink.take(_ending(orphan.entries, left, answer))
                 return
             place = Place(self._history, asked.who, loaded, _question(loaded, orphan.id))
             options, recent = talk_options(self._config), recent_turns(loaded.entries)
@@ -86,11 +86,12 @@ def _question(loaded: Loaded, run_id: str) -> Asked:
     return next(one for one in loaded.entries if isinstance(one, Asked) and one.run_id == run_id)
 
 
-def _ending(left: Left, answer: Answered | None) -> list[RunEvent]:
+def _ending(entries: Sequence[RunEntry], left: Left, answer: Answered | None) -> list[RunEvent]:
     """What is missing of an answer that was said and written down. Raises ``GatewayBug`` where it was broken off."""
     if left.ended:
         return [Finish()] if isinstance(left.said[-1], ChoiceEnd) else []
     if answer is None or answer.state != "complete":
         raise GatewayBug("the gateway that worked on this answer died when it had been broken off", code=LOST)
-    said: list[RunEvent] = [Suggestions(answer.suggestions)] if answer.suggestions else []
-    return [*said, ChoiceEnd(0, "stop"), Finish()]
+    said = [Suggestions(answer.suggestions)] if answer.suggestions else []
+    missing = [one for one in said if one not in (entry.event for entry in entries)]
+    return [*missing, ChoiceEnd(0, "stop"), Finish()]
