@@ -36,19 +36,22 @@ class UnknownModel(StrEnum):
     DEFAULT = "default"
 
 
+DefaultModel = Annotated[
+    str | None,
+    typer.Option(
+        "--default-model",
+        metavar="MODEL",
+        help="Model where a client names none of ours.",
+        autocompletion=completing.model,
+    ),
+]
+
+
 def serve(
     config: options.ConfigFile = None,
     host: Annotated[str | None, typer.Option(metavar="HOST", help="Address to listen on. [default: 127.0.0.1]")] = None,
     port: Annotated[int | None, typer.Option(metavar="PORT", help="Port; 0 takes a free one. [default: 8090]")] = None,
-    default_model: Annotated[
-        str | None,
-        typer.Option(
-            "--default-model",
-            metavar="MODEL",
-            help="Model where a client names none of ours.",
-            autocompletion=completing.model,
-        ),
-    ] = None,
+    default_model: DefaultModel = None,
     unknown_model: Annotated[
         UnknownModel | None,
         typer.Option(help="For unknown model names: a 404, or the default model. [default: error]"),
@@ -66,7 +69,7 @@ def serve(
     ] = False,
 ) -> int:
     """Start the gateway and serve until Ctrl-C."""
-    from millstream.cli import embedded, gateway
+    from millstream.cli import gateway
     from millstream.cli.known import known
     from millstream.server import run, supervisor
     from millstream.server.credentials import credentials_required
@@ -83,12 +86,8 @@ def serve(
 
     tree = load()
     names = known(tree, os.environ)
-    try:
-        if workers == 1:  # several have none
-            embedded.prepare(tree, names, names.routes.default)
-    except embedded.ModelMissing as error:
-        # Other providers' models can be asked for by name all the same.
-        sys.stderr.write(f"millstream: {error.message}\n")
+    if workers == 1:  # several have no embedded model
+        _prepare(tree, names)
     if until_eof:
         threading.Thread(target=_stop_at_eof, daemon=True).start()
 
@@ -102,6 +101,16 @@ def serve(
     if workers > 1:
         return supervisor.supervise(load, os.environ, workers, ready)
     return run.serve(tree, os.environ, ready)
+
+
+def _prepare(tree: Config, names: Known) -> None:
+    from millstream.cli import embedded
+
+    try:
+        embedded.prepare(tree, names, names.routes.default)
+    except embedded.ModelMissing as error:
+        # Other providers' models can be asked for by name all the same.
+        sys.stderr.write(f"millstream: {error.message}\n")
 
 
 def _stop_at_eof() -> None:
