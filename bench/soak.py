@@ -33,6 +33,8 @@ default_model = "up/m"
 dialect = "openai_chat"
 base_url = "{upstream}/v1"
 default_model = "m"
+[server]
+eager_after = 60  # however slow the machine is, a refusal keeps its status
 [upstream]
 retries = 0
 [sessions]
