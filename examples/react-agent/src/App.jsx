@@ -92,8 +92,9 @@ export function App() {
 
   // Leaving the stream would not end the run, which others may be reading: the gateway is asked to.
   async function stop() {
-    const response = await fetch(`/api/v1/runs/${run.gateways}/cancel`, { method: "POST" });
-    if (!response.ok) note({ error: "It cannot be stopped now." });
+    const asked = fetch(`/api/v1/runs/${run.gateways}/cancel`, { method: "POST" });
+    const stopped = await asked.then((response) => response.ok, () => false);
+    if (!stopped) note({ error: "It cannot be stopped now." });
   }
 
   const tools = {

@@ -80,11 +80,9 @@ export function App() {
 
   // `useChat` only leaves the stream; the gateway has to be asked to stop the run.
   async function stop() {
-    try {
-      await fetch(`/api/chat/${id}/stop`, { method: "POST" });
-    } finally {
-      await chat.stop();
-    }
+    await fetch(`/api/chat/${id}/stop`, { method: "POST" }).catch(() => setTrouble("The gateway cannot be reached."));
+    await chat.stop();
+    chat.clearError();
   }
 
   async function askWhole() {

@@ -103,6 +103,8 @@ def test_a_browser_that_was_offline_goes_on(visit: Visit, site: LooseWire, model
     page.context.set_offline(True)  # which alone leaves connections that are there
     site.pull()
     expect(page.get_by_role("status")).to_contain_text(LOST)
+    picture(page, "react-agent-offline")
+    assert faults(page) == []
     expect(answer(page)).to_have_text("One two")
     line.say(" three")
     site.plug()
