@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import re
 import shutil
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from typing import Any, ParamSpec
 import pytest
 
 from millstream.tools.base import ElicitationAnswer, Progress, ToolContext, ToolOutcome
-from millstream.tools.mcp.settings import Program, ServerSettings
+from millstream.tools.mcp.settings import Address, Program, ServerSettings
 from millstream.tools.mcp.source import McpSource
 from millstream.tools.mcp.sources import McpSources
 
@@ -49,6 +50,30 @@ def node(package: str, *arguments: str) -> Program:
     if shutil.which("node") is None or not script.is_file():
         pytest.skip(f"{package} is not installed: it needs npm (make test installs it)")
     return Program("node", (str(script), *arguments))
+
+
+@asynccontextmanager
+async def over_http(program: Program, port_at: str) -> AsyncIterator[Address]:
+    """``program`` serves HTTP; what it says on standard error names its port by the pattern ``port_at``."""
+    process = await asyncio.create_subprocess_exec(
+        program.command,
+        *program.args,
+        env={"PATH": "/usr/bin:/bin:/usr/local/bin", **program.env},
+        stderr=asyncio.subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+    )
+    assert process.stderr is not None
+    try:
+        while line := (await process.stderr.readline()).decode():
+            if found := re.search(port_at, line):
+                yield Address(f"http://127.0.0.1:{found[1]}/mcp")
+                return
+        raise AssertionError("the server ended before it listened")
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+        process._transport.close()  # type: ignore[attr-defined]  # else its pipe is found open by the garbage collector
 
 
 @dataclass

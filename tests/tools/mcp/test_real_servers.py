@@ -3,44 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import socket
 import sqlite3
-import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
-from mcp_use import Heard, context, in_loop, node, python, source, text
+from mcp_use import Heard, context, in_loop, node, over_http, python, source, text
 
 from millstream.core.messages import MediaPart, TextPart
 from millstream.tools.base import ToolSpec
-from millstream.tools.mcp.settings import Address, Program, ServerSettings, ToolSettings
-
-
-@asynccontextmanager
-async def _over_http(program: Program, port_at: str) -> AsyncIterator[Address]:
-    """``program`` serves HTTP; what it says on standard error names its port by the pattern ``port_at``."""
-    process = await asyncio.create_subprocess_exec(
-        program.command,
-        *program.args,
-        env={"PATH": "/usr/bin:/bin:/usr/local/bin", **program.env},
-        stderr=asyncio.subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-    )
-    assert process.stderr is not None
-    try:
-        while line := (await process.stderr.readline()).decode():
-            if found := re.search(port_at, line):
-                yield Address(f"http://127.0.0.1:{found[1]}/mcp")
-                return
-        raise AssertionError("the server ended before it listened")
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
-        process._transport.close()  # type: ignore[attr-defined]  # else its pipe is found open by the garbage collector
+from millstream.tools.mcp.settings import Program, ServerSettings, ToolSettings
 
 
 def _names(specs: object) -> set[str]:
@@ -85,7 +57,7 @@ async def test_everything_over_streamable_http() -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     program = Program(program.command, program.args, {"PORT": str(port)})
-    async with _over_http(program, r"listening on port (\d+)") as address:
+    async with over_http(program, r"listening on port (\d+)") as address:
         await _everything(ServerSettings(address))
 
 

@@ -11,7 +11,6 @@ import os
 import shutil
 import signal
 import sys
-import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -25,11 +24,11 @@ from mcp.client.stdio import get_default_environment
 from mcp.shared.message import SessionMessage
 from mcp_types import jsonrpc_message_adapter
 
+from millstream.tools.mcp.pace import Pace
 from millstream.tools.mcp.settings import Program
 
 MAX_LINE = 16 * 1024 * 1024
 MAX_JUNK_LINES = 1000
-_BURST, _BURST_S = 500, 0.1
 _CHUNK = 64 * 1024
 _GUARD = Path(__file__).with_name("guard.py")
 _LAST_WORDS = 300
@@ -135,7 +134,7 @@ async def _read(
 ) -> None:
     rest = bytearray()
     junk = 0
-    pace = _Pace()
+    pace = Pace()
     try:
         while chunk := await process.stdout.read(_CHUNK):
             rest += chunk
@@ -162,23 +161,6 @@ async def _read(
     finally:
         ended()
         out.close()
-
-
-class _Pace:
-    """Lets bursts through and slows a flood down, so that the rest of the gateway has its turns."""
-
-    def __init__(self) -> None:
-        self._left = _BURST
-        self._since = time.monotonic()
-
-    async def step(self) -> None:
-        self._left -= 1
-        if self._left > 0:
-            return
-        spent = time.monotonic() - self._since
-        await asyncio.sleep(max(0.0, _BURST_S - spent))
-        self._left = _BURST
-        self._since = time.monotonic()
 
 
 def _message(line: bytes) -> SessionMessage | None:
