@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -163,36 +159,3 @@ def test_nobody_is_kept_out_and_nothing_sticks_out(visit: Visit, scheme: str, wi
     picture(page, f"gateway-{name}")
     assert faults(page) == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-
-
-def test_the_call_that_is_copied_works_elsewhere(visit: Visit, tmp_path: Path) -> None:
-    page = visit()
-    page.wait_for_selector("#gateway-status[data-state=ok]")
-    page.fill("#message", 'It\'s "quoted" \\ $HOME `x`\nüñ \U0001f30a')
-    page.fill("#model", "replay/mill")
-    for surface in ("plain", "anthropic", "chat"):
-        page.select_option("#surface", surface)
-        page.click("#code-python")
-        program = tmp_path / f"call_{surface}.py"
-        program.write_text(page.locator("#code").inner_text(), encoding="utf-8")
-        assert "so does the stone" in _words(_run(sys.executable, str(program))), surface
-    page.click("#code-curl")
-    assert "stone" in _run("bash", "-c", page.locator("#code").inner_text())
-    page.select_option("#surface", "plain")
-    page.get_by_label("WebSocket").check()
-    page.click("#code-python")
-    assert "so does the stone" in _run(sys.executable, "-c", page.locator("#code").inner_text())
-
-
-def _words(said: str) -> str:
-    """Of a program that prints events, what they have to say."""
-
-    lines = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
-    return "".join(line.get("content", "") for line in lines) if lines else said
-
-
-def _run(*command: str) -> str:
-    environ = {name: value for name, value in os.environ.items() if "PROXY" not in name.upper()}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environ, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
