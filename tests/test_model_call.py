@@ -8,7 +8,8 @@ from played import DIALECTS, Taken, asked, limited, played, scenario
 from millstream.core import events as ev
 from millstream.core.errors import ClientFault, Kind, UpstreamFault
 from millstream.core.grammar import Grammar
-from millstream.pipeline import ModelCall, Record
+from millstream.model_call import ModelCall
+from millstream.pipeline import Record
 from millstream.providers.replay.scenario import Scenario
 
 

@@ -19,7 +19,8 @@ from millstream.core.messages import Request
 from millstream.core.run_events import Switched
 from millstream.core.seam import Seam
 from millstream.core.tokens import text_tokens
-from millstream.pipeline import Continuation, Gateway, ModelCall, Record
+from millstream.model_call import ModelCall
+from millstream.pipeline import Continuation, Gateway, Record
 
 _CUTS = frozenset({Kind.INTERNAL})
 """Faults after which the upstream may well answer, besides those that say so themselves."""

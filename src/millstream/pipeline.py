@@ -20,11 +20,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, Protocol
 
-import msgspec
-
 from millstream.core.assemble import Assembler
 from millstream.core.errors import ClientFault, MillstreamError
-from millstream.core.events import Event, Fault, Finish, MessageStart
+from millstream.core.events import Event, Fault, MessageStart
 from millstream.core.grammar import Grammar, State
 from millstream.core.messages import Request, Usage
 from millstream.dialects.base import (
@@ -227,7 +225,7 @@ class Exchange:
     async def stream(self, client: Client) -> None:
         """Relay the reply as it comes. Raises ``MillstreamError`` only while ``client.started`` is false; later a
         failure ends the stream with the client dialect's own error event."""
-        error = await _metered(self._gateway, self.record, lambda: self._stream_once(client), lambda: self.request)
+        error = await metered(self._gateway, self.record, lambda: self._stream_once(client), lambda: self.request)
         if error is not None:
             await self.fail(client, error)
 
@@ -263,7 +261,7 @@ class Exchange:
                 return error
             return None
 
-        self.record.error = await _metered(self._gateway, self.record, once, lambda: self.request)
+        self.record.error = await metered(self._gateway, self.record, once, lambda: self.request)
         if self.record.error is not None:
             raise self.record.error
         return body
@@ -398,127 +396,6 @@ class Exchange:
         self.record.finish_reason = relay.watch.finish_reason
 
 
-class EventSink(Protocol):
-    """Where the events of a reply go."""
-
-    def take(self, events: Sequence[Event]) -> Awaitable[None] | None:
-        """None: go on. Else to be awaited before the next call: whoever reads at the other end is slow."""
-        ...
-
-
-class ModelCall:
-    """One call of a model from a canonical request to events. After it is made: ``run``, once."""
-
-    def __init__(self, gateway: Gateway, request: Request, record: Record, *, continues: bool = False) -> None:
-        """Routes and translates ``request``, noting in ``record`` what becomes known. ``continues``: its last message
-        is the beginning of the answer.
-
-        Raises ``ClientFault`` or ``PolicyRefusal``.
-        """
-        self.record = record
-        self._gateway = gateway
-        self._asked = request
-        record.route = gateway.route(request.model, lambda: request)
-        self._upstream = usable(gateway.upstreams[record.route.provider])
-        provider = self._upstream.provider
-        client = gateway.dialects.get(request.origin)
-        if client is not None and client.name != provider.dialect.name:
-            refuse_foreign_state(request, client, provider)
-        target = Target(record.route.model, provider.quirks, stream=True, continues=continues)
-        self._request = provider.dialect.render_request(request, target)
-        record.dropped = self._request.dropped
-
-    async def run(self, sink: EventSink) -> None:
-        """Every event of the reply to ``sink`` as it comes: one ``MessageStart`` however often the upstream had to be
-        tried, and exactly one ``Finish`` or ``Fault``. Raises ``MillstreamError`` only while nothing was taken."""
-        outlet = _Outlet(sink)
-        error = await _metered(self._gateway, self.record, lambda: self._once(outlet), lambda: self._asked)
-        self.record.error = error
-        if error is None or outlet.ended:
-            return
-        if not outlet.began:
-            raise error
-        if (wait := sink.take([Fault.of(error)])) is not None:
-            await wait
-
-    async def _once(self, outlet: _Outlet) -> MillstreamError | None:
-        try:
-            reply = await open_reply(self._upstream, self._request, stream=True)
-        except MillstreamError as error:
-            return error
-        dialect = self._upstream.provider.dialect
-        relay = HubRelay(dialect.parser(), outlet, self._request.stop)
-        flow = _EventFlow(relay, outlet, self.record, self._gateway.now)
-        try:
-            if is_json(reply):
-                await take_whole(reply, relay, dialect)
-            else:
-                await pour(reply, flow, relay)
-            if (wait := flow.taken()) is not None:
-                await wait
-            if relay.error is None:
-                await drain(reply)
-        finally:
-            reply.close()
-            self.record.usage = relay.watch.usage
-            self.record.finish_reason = relay.watch.finish_reason
-        return relay.error
-
-
-class _Outlet:
-    """The end of a relay where events are wanted, not bytes. Of several tries one start is said."""
-
-    def __init__(self, sink: EventSink) -> None:
-        self.began = False
-        self.ended = False
-        self._sink = sink
-        self._wait: Awaitable[None] | None = None
-
-    def render(self, events: Sequence[Event]) -> bytes:
-        if self.began:
-            events = [event for event in events if not isinstance(event, MessageStart)]
-        if events:
-            self.began = True
-            last = events[-1]
-            self.ended = isinstance(last, Finish | Fault)
-            if isinstance(last, Fault):  # the relay passes one on only where content came before it
-                events = [*events[:-1], msgspec.structs.replace(last, content_sent=True)]
-            self._wait = self._sink.take(events)
-        return b""
-
-    def keepalive(self) -> bytes:
-        return b""
-
-    def slow(self) -> Awaitable[None] | None:
-        """What is to be awaited before more is said."""
-        wait, self._wait = self._wait, None
-        return wait
-
-
-class _EventFlow:
-    """One reply on its way to an ``EventSink``."""
-
-    def __init__(self, relay: Relay, outlet: _Outlet, record: Record, now: Callable[[], float]) -> None:
-        self._relay = relay
-        self._outlet = outlet
-        self._record = record
-        self._now = now
-
-    @property
-    def done(self) -> bool:
-        return self._relay.done
-
-    def take(self, data: bytes) -> Awaitable[None] | None:
-        self._relay.feed(data)
-        self._record.chunks += 1
-        return self.taken()
-
-    def taken(self) -> Awaitable[None] | None:
-        if self._record.first_content_at is None and self._relay.watch.blocks:
-            self._record.first_content_at = self._now()
-        return self._outlet.slow()
-
-
 class _Flow:
     """One reply on its way to a client. ``take`` is what each read of the upstream's socket calls."""
 
@@ -570,7 +447,7 @@ class _Fold:
         self._relay.feed(data)
 
 
-async def _metered(
+async def metered(
     gateway: Gateway,
     record: Record,
     once: Callable[[], Awaitable[MillstreamError | None]],

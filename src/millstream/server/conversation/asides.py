@@ -10,7 +10,8 @@ from millstream.core.errors import MillstreamError
 from millstream.core.events import Event, Fault, TextDelta
 from millstream.core.messages import Request
 from millstream.dialects.conversation import NAME
-from millstream.pipeline import End, Gateway, ModelCall, Record
+from millstream.model_call import ModelCall
+from millstream.pipeline import End, Gateway, Record
 from millstream.server.request_log import log_request
 from millstream.telemetry import logs
 

@@ -9,7 +9,8 @@ import msgspec
 from millstream.core.events import Event
 from millstream.core.messages import Request
 from millstream.dialects.base import Target
-from millstream.pipeline import EventSink, Gateway, Record
+from millstream.model_call import EventSink
+from millstream.pipeline import Gateway, Record
 from millstream.relay import HubRelay
 from millstream.upstream import open_reply, take_whole, usable
 
