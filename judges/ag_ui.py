@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ EXPECTED = {
     "tools_of_the_page": ["success"] * 2,
     "approvals": ["interrupt", "success", "success", "success"],
     "cancelled_approvals": ["interrupt", "success"],
+    "input_of_a_tool": ["interrupt", "success", "success", "interrupt", "success"],
     "failure": ["RUN_ERROR"],
     "refusal": ["RUN_ERROR"],
     "stop": ["cancelled"],
@@ -51,7 +53,9 @@ def _settings(upstream: str, files: Path) -> str:
         f'[providers.{name}-up]\ndialect = "{name}"\nbase_url = "{upstream}{base}"\n' for name, base in _BASES.items()
     ]
     tools = f'[tools.workspace]\nroot = {json.dumps(str(files))}\n[tools.permissions]\nLS = "ask"\n'
-    return "\n".join([*tables, tools])
+    server = [str(HERE / "asking_server.py")]
+    asking = f"[mcp_servers.asking]\ncommand = {json.dumps(sys.executable)}\nargs = {json.dumps(server)}\n"
+    return "\n".join([*tables, tools, asking])
 
 
 def _found(python: Path, address: str, model: str) -> list[dict[str, Any]]:

@@ -152,6 +152,16 @@ async def cancelled_approvals(front: Front) -> None:
     await front.answer(status="cancelled")
 
 
+async def input_of_a_tool(front: Front) -> None:
+    front.say("book it")
+    await front.run()
+    again = await front.answer({"action": "accept", "content": {"day": "Monday"}})
+    await front.read_again(again)
+    front.say("book it")
+    await front.run()
+    await front.answer({"action": "decline"})
+
+
 async def failure(front: Front) -> None:
     front.say("break it")
     await front.run()
@@ -167,7 +177,17 @@ async def stop(front: Front) -> None:
     await front.run(stop=True)
 
 
-CASES = (question, tools, tools_of_the_page, approvals, cancelled_approvals, failure, refusal, stop)
+CASES = (
+    question,
+    tools,
+    tools_of_the_page,
+    approvals,
+    cancelled_approvals,
+    input_of_a_tool,
+    failure,
+    refusal,
+    stop,
+)
 
 
 async def main(base: str, model: str) -> None:
