@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 from millstream.config import load
 from millstream.server.app import build
@@ -50,6 +53,40 @@ def test_nginx_takes_its_file(tmp_path: Path) -> None:
 def test_the_gateway_takes_its_settings(name: str, tmp_path: Path) -> None:
     environ = {**KEYS, "MILLSTREAM_SESSIONS__PATH": str(tmp_path / "sessions.db")}
     build(load(EXAMPLES / name, environ), environ)
+
+
+def test_a_linter_finds_nothing_in_the_container_file() -> None:
+    hadolint = shutil.which("hadolint", path=str(Path(sys.executable).parent)) or _program("hadolint")
+    done = subprocess.run([hadolint, str(EXAMPLES / "Containerfile")], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_systemd_takes_the_unit(tmp_path: Path) -> None:
+    """It tells of keys and values it does not know, and ends well all the same. The program is not installed here."""
+    unit = tmp_path / "millstream.service"
+    text = (EXAMPLES / "millstream.service").read_text()
+    unit.write_text(text.replace("/opt/millstream/bin/millstream", sys.executable))
+    command = [_program("systemd-analyze"), "verify", "--man=no", str(unit)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    own = [line for line in done.stderr.splitlines() if "millstream" in line]
+    assert (done.returncode, own) == (0, [])
+
+
+def test_the_compose_file_keeps_to_the_specification() -> None:
+    compose_spec = pytest.importorskip("compose_spec", reason="the package compose-spec is not installed")
+    told = yaml.safe_load((EXAMPLES / "compose.yaml").read_text())
+    compose = compose_spec.PyCompose.from_json(json.dumps(told))
+    compose.validate()
+    services = set(compose.service_names())
+    assert {other for one in told["services"].values() for other in one.get("depends_on", [])} <= services
+    for one in told["services"].values():
+        named = {volume.partition(":")[0] for volume in one.get("volumes", []) if not volume.startswith(".")}
+        assert named <= told["volumes"].keys()
+        build = one.get("build")
+        if build is not None:
+            context = (EXAMPLES / build["context"]).resolve()
+            assert (context / build["dockerfile"]).samefile(EXAMPLES / "Containerfile")
+            assert (context / "pyproject.toml").is_file()
 
 
 def test_the_container_installs_extras_that_there_are_and_serves() -> None:
