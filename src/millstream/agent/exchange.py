@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field, replace
 
+import msgspec
+
 from millstream.agent.approval import Approvals
 from millstream.agent.kept import Kept
 from millstream.agent.outbox import RunSink
@@ -16,6 +18,7 @@ from millstream.continuation import can_continue
 from millstream.core.assemble import Assembler
 from millstream.core.errors import ClientFault
 from millstream.core.events import Event, Fault, Finish
+from millstream.core.messages import Request, extra_of
 from millstream.core.run_events import RunEvent
 from millstream.dialects.base import ClientCall, Dialect
 from millstream.pipeline import Client, Exchange, Gateway, Record
@@ -92,7 +95,7 @@ class AgentExchange(Exchange):
             self._gateway,
             agent.toolbox,
             agent.options,
-            self.request,
+            _resolved(self.request, self._gateway.dialects[self._dialect.name], self._dialect),
             self.record,
             approvals=agent.approvals,
             kept=agent.kept,
@@ -131,6 +134,17 @@ class AgentExchange(Exchange):
         if isinstance(events[-1], Finish | Fault):
             self._end_left = True
         return self.renderer.render(events)
+
+
+def _resolved(request: Request, known: Dialect, own: Dialect) -> Request:
+    """``request`` without what it says of state that is held here: ``own``, the dialect of this one call, leaves no
+    more to an upstream than it names, and a model call by itself goes by ``known``."""
+    resolved = set(known.stateful) - set(own.stateful)
+    said = extra_of(request.extra, known.name)
+    if not resolved & said.keys():
+        return request
+    left = {name: value for name, value in said.items() if name not in resolved}
+    return msgspec.structs.replace(request, extra={**(request.extra or {}), known.name: left})
 
 
 class _ToClient:
