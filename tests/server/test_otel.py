@@ -15,20 +15,31 @@ from typing import Any
 
 import pytest
 from gateway_site import run
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+    ExportMetricsServiceResponse,
+)
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
 )
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
+from opentelemetry.proto.metrics.v1.metrics_pb2 import HistogramDataPoint, NumberDataPoint
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from played import scenario
 from raw_client import RawClient
 from tools import Tools, says
 
 from millstream.agent.subagent import PARENT, Parent
 from millstream.config import Config, MetricsConfig, ProviderConfig, SessionsConfig
+from millstream.pipeline import Record
+from millstream.policy.routing import Route
 from millstream.providers.replay.scenario import Scenario
 from millstream.telemetry.otel import Spans
+from millstream.telemetry.otel_metrics import GenAiMetrics
 from millstream.testing.gateway import GatewayThread
 from millstream.testing.upstream import replay_server
 
@@ -44,13 +55,14 @@ ASK = {"messages": [{"role": "user", "content": "Weather?"}], "stream": True, "m
 
 
 class Receiver(ThreadingHTTPServer):
-    """https://opentelemetry.io/docs/specs/otlp/#otlphttp, for traces."""
+    """https://opentelemetry.io/docs/specs/otlp/#otlphttp, for traces and metrics."""
 
     daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.got: queue.Queue[ExportTraceServiceRequest] = queue.Queue()
+        self.traces: queue.Queue[ExportTraceServiceRequest] = queue.Queue()
+        self.metrics: queue.Queue[ExportMetricsServiceRequest] = queue.Queue()
 
     @property
     def url(self) -> str:
@@ -62,11 +74,16 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["content-length"]))
         if self.headers.get("content-encoding") == "gzip":
             body = gzip.decompress(body)
-        assert (self.path, self.headers["content-type"]) == ("/v1/traces", "application/x-protobuf")
         assert isinstance(self.server, Receiver)
-        self.server.got.put(ExportTraceServiceRequest.FromString(body))
-        answer = ExportTraceServiceResponse().SerializeToString()
-        self.send_response(200)
+        if self.path == "/v1/traces":
+            self.server.traces.put(ExportTraceServiceRequest.FromString(body))
+            answer = ExportTraceServiceResponse().SerializeToString()
+        else:
+            self.server.metrics.put(ExportMetricsServiceRequest.FromString(body))
+            answer = ExportMetricsServiceResponse().SerializeToString()
+        known = {"/v1/traces", "/v1/metrics"}
+        good = self.path in known and self.headers["content-type"] == "application/x-protobuf"
+        self.send_response(200 if good else 400)
         self.send_header("content-type", "application/x-protobuf")
         self.send_header("content-length", str(len(answer)))
         self.end_headers()
@@ -114,15 +131,19 @@ def plain(value: AnyValue) -> Any:
     return [plain(one) for one in value.array_value.values] if kind == "array_value" else getattr(value, str(kind))
 
 
+def attributes(of: Span | Resource | NumberDataPoint | HistogramDataPoint) -> dict[str, Any]:
+    return {one.key: plain(one.value) for one in of.attributes}
+
+
 def told(receiver: Receiver) -> list[tuple[Span, dict[str, Any]]]:
     """Everything that came, with its attributes. The gateway has sent it all before it was gone."""
     found = []
-    while not receiver.got.empty():
-        for of_resource in receiver.got.get().resource_spans:
-            about = {one.key: plain(one.value) for one in of_resource.resource.attributes}
+    while not receiver.traces.empty():
+        for of_resource in receiver.traces.get().resource_spans:
+            about = attributes(of_resource.resource)
             assert about["service.name"] == "millstream"
             for of_scope in of_resource.scope_spans:
-                found += [(span, {one.key: plain(one.value) for one in span.attributes}) for span in of_scope.spans]
+                found += [(span, attributes(span)) for span in of_scope.spans]
     return found
 
 
@@ -143,6 +164,56 @@ def test_a_streamed_answer_arrives_in_the_names_of_the_conventions(monkeypatch: 
     assert (about["gen_ai.usage.input_tokens"], about["gen_ai.usage.output_tokens"]) == (30, 5)
     lasted = (span.end_time_unix_nano - span.start_time_unix_nano) / 1e9
     assert 0 < about["gen_ai.response.time_to_first_chunk"] <= lasted
+
+
+def figures(receiver: Receiver) -> dict[str, list[tuple[float, dict[str, Any]]]]:
+    """Of each metric its points, of histograms the sums; as they were said last."""
+    found: dict[str, list[tuple[float, dict[str, Any]]]] = {}
+    while not receiver.metrics.empty():
+        for of_resource in receiver.metrics.get().resource_metrics:
+            for metric in (one for of_scope in of_resource.scope_metrics for one in of_scope.metrics):
+                found[metric.name] = [(point.sum, attributes(point)) for point in metric.histogram.data_points]
+                for point in (*metric.sum.data_points, *metric.gauge.data_points):
+                    found[metric.name].append((point.as_double or point.as_int, attributes(point)))
+    return found
+
+
+def test_its_figures_arrive_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    with receiving() as receiver:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url)
+        run(streamed(LOOP, "/mcp/chat/stream", {"query": "Weather?"}), LIMIT_S)
+        ((span, said),) = [(span, said) for span, said in told(receiver) if span.name == "chat m"]
+        found = figures(receiver)
+    about = {"gen_ai.operation.name": "chat", "gen_ai.provider.name": "up", "gen_ai.request.model": "m"}
+    ((lasted, named),) = found["gen_ai.client.operation.duration"]
+    assert named == about
+    assert lasted == pytest.approx((span.end_time_unix_nano - span.start_time_unix_nano) / 1e9, abs=1e-3)
+    ((first, named),) = found["gen_ai.client.operation.time_to_first_chunk"]
+    assert named == about
+    assert first == pytest.approx(said["gen_ai.response.time_to_first_chunk"])
+    assert found["gen_ai.client.operation.time_per_output_chunk"][0][1] == about
+    tokens = {named["gen_ai.token.type"]: number for number, named in found["gen_ai.client.token.usage"]}
+    assert tokens == {kind: said[f"gen_ai.usage.{kind}_tokens"] for kind in ("input", "output")}
+    ended = {**about, "millstream.surface": "agent_events", "millstream.end": "finished"}
+    assert found["millstream.requests"] == [(1, ended)]
+    assert found["millstream.chunks"][0][0] > 1
+    assert found["millstream.tool.duration"][0][1] == {"gen_ai.tool.name": "weather"}
+    assert (found["millstream.open_streams"], found["millstream.resumes"]) == ([(0, {})], [(0, {})])
+
+
+def test_a_client_cannot_make_the_figures_grow_without_end() -> None:
+    reader = InMemoryMetricReader()
+    metrics = GenAiMetrics(MeterProvider([reader]).get_meter("test"), 3, int, int)
+    for number in range(700):
+        record = Record("r", "anthropic", "m", Route("up", f"m{number}"), stream=True, dropped=(f"field-{number}",))
+        metrics.observe(record, 200, "finished", 0.0, 1.0)
+        metrics.spent(Route("up", f"m{number}"), 0.5)
+        metrics.tool_ended(f"tool-{number}", 0.1, is_error=True)
+    data = reader.get_metrics_data()
+    assert data is not None
+    points = {one.name: len(one.data.data_points) for one in data.resource_metrics[0].scope_metrics[0].metrics}
+    assert points["millstream.requests"] == points["millstream.cost"] == 4
+    assert points["millstream.dropped_fields"] == points["millstream.tool.duration"] == 501
 
 
 def test_tools_that_ran_here_are_within_the_answer_they_ran_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,7 +48,7 @@ class MetricsConfig(msgspec.Struct, frozen=True, kw_only=True):
     most_models: Annotated[int, msgspec.Meta(gt=0)] = 100
     """Models that are told apart; later ones are counted as one."""
     otel: bool = False
-    """One span per request; needs ``pip install 'millstream[otel]'``."""
+    """Spans and figures of requests; needs ``pip install 'millstream[otel]'``."""
 
 
 class LogConfig(msgspec.Struct, frozen=True, kw_only=True):

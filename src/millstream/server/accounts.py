@@ -19,13 +19,14 @@ from millstream.dialects.chat_events import ChatErrors
 from millstream.pipeline import Gateway
 from millstream.policy.budget import Ledger, MemoryLedger
 from millstream.policy.ratelimit import Rates
+from millstream.policy.routing import Route as ModelRoute
 from millstream.providers.catalog import Provider
 from millstream.server.credentials import common_limits
 from millstream.server.figures import Figured
 from millstream.server.identity import caller_of
 from millstream.server.keyfile import keys_path, read_keys
 from millstream.server.ledger import RedisLedger
-from millstream.server.metering import UsageMeter
+from millstream.server.metering import Spent, UsageMeter
 from millstream.server.model_api import Deliveries
 from millstream.server.runs.manager import Runs
 from millstream.server.usage import UsageEndpoint
@@ -34,7 +35,7 @@ from millstream.telemetry.metrics import CONTENT_TYPE, Metrics, text_of
 from millstream.telemetry.prices import Price, Prices
 
 if TYPE_CHECKING:
-    from millstream.telemetry.otel import Spans
+    from millstream.telemetry.otel import Exporter
 
 
 class Accounts:
@@ -44,6 +45,7 @@ class Accounts:
         self._config = config
         self._now = now
         self.metrics = Metrics(config.metrics.most_models) if config.metrics.enabled else None
+        self._spenders: list[Spent] = [self.metrics.spent] if self.metrics is not None else []
         own = {name: Price(one.input, one.output, one.cache_read) for name, one in config.limits.prices.items()}
         self.meter = UsageMeter(
             _store(config),
@@ -52,9 +54,9 @@ class Accounts:
             Prices(own, providers),
             now,
             config.limits.reserve_output,
-            self.metrics.spent if self.metrics is not None else lambda _route, _cost: None,
+            self._spent,
         )
-        self._spans: Spans | None = None
+        self._exporter: Exporter | None = None
         _require_limits_library(config)
 
     def watch(self, gateway: Gateway, deliveries: Deliveries, runs: Runs, toolbox: Toolbox) -> None:
@@ -65,19 +67,30 @@ class Accounts:
             gateway.observers.append(self.metrics.observe)
             toolbox.watchers.append(self.metrics.tool_ended)
         if self._config.metrics.otel:
-            from millstream.telemetry import otel
+            self._export(gateway, deliveries, runs, toolbox)
 
-            try:
-                self._spans = otel.exporting(__version__)
-            except ImportError as error:
-                raise ConfigError("metrics.otel needs: pip install 'millstream[otel]'") from error
-            gateway.observers.append(self._spans.observe)
-            toolbox.watchers.append(self._spans.tool_ended)
+    def _export(self, gateway: Gateway, deliveries: Deliveries, runs: Runs, toolbox: Toolbox) -> None:
+        from millstream.telemetry.otel import Exporter
+        from millstream.telemetry.otel_metrics import GenAiMetrics
+
+        try:
+            self._exporter = Exporter(__version__)
+        except ImportError as error:
+            raise ConfigError("metrics.otel needs: pip install 'millstream[otel]'") from error
+        spans, most = self._exporter.spans, self._config.metrics.most_models
+        metrics = GenAiMetrics(self._exporter.meter, most, deliveries.__len__, lambda: runs.resumes)
+        gateway.observers.extend((spans.observe, metrics.observe))
+        toolbox.watchers.extend((spans.tool_ended, metrics.tool_ended))
+        self._spenders.append(metrics.spent)
+
+    def _spent(self, route: ModelRoute, cost: float) -> None:
+        for told in self._spenders:
+            told(route, cost)
 
     async def aclose(self) -> None:
         """Once no request is under way any more."""
-        if self._spans is not None:
-            await self._spans.aclose()
+        if self._exporter is not None:
+            await self._exporter.aclose()
 
     def routes(self, figured: Figured) -> list[BaseRoute]:
         found: list[BaseRoute] = [Route("/api/v1/usage", UsageEndpoint(self.meter, self._now).answer, methods=["GET"])]

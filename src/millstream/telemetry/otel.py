@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,9 +18,12 @@ from typing import TYPE_CHECKING, Literal
 
 from millstream.agent.subagent import PARENT
 from millstream.pipeline import End, Record
+from millstream.policy.routing import Route
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.trace import Tracer
     from opentelemetry.util.types import AttributeValue
 
@@ -52,23 +56,14 @@ class _Span:
 
 
 class Spans:
-    """An observer of a gateway and of its tools. ``tracer`` is where spans begin, ``now`` is Unix time; ``close`` is
-    called at the end, in a thread of its own, and ``give_up`` where that takes too long.
+    """An observer of a gateway and of its tools. ``tracer`` is where spans begin, ``now`` is Unix time.
 
     The tools of a run have ended before it has: they are kept till then, those of agents that its tools start too.
     """
 
-    def __init__(
-        self,
-        tracer: Tracer,
-        now: Callable[[], float] = time.time,
-        close: Callable[[], object] | None = None,
-        give_up: Callable[[], object] = lambda: None,
-    ) -> None:
+    def __init__(self, tracer: Tracer, now: Callable[[], float] = time.time) -> None:
         self._tracer = tracer
         self._now = now
-        self._close = close
-        self._give_up = give_up
         self._within: dict[str, list[_Span]] = {}
 
     def observe(self, record: Record, status: int, end: End, began: float, now: float) -> None:
@@ -111,32 +106,13 @@ class Spans:
             self._tell(one, set_span_in_context(span, within))
         span.end(int(told.ended * _NS))
 
-    async def aclose(self) -> None:
-        """What has not left by then is tried once more, but nobody is kept waiting for a receiver that is away."""
-        if self._close is None:
-            return
-        loop, closed = asyncio.get_running_loop(), asyncio.Event()
-        close = self._close
-
-        def work() -> None:
-            close()
-            with suppress(RuntimeError):  # the loop has ended meanwhile
-                loop.call_soon_threadsafe(closed.set)
-
-        threading.Thread(target=work, name="spans", daemon=True).start()
-        try:
-            async with asyncio.timeout(_PATIENCE_S):
-                await closed.wait()
-        except TimeoutError:
-            self._give_up()
-
 
 def attributes(record: Record, status: int, end: End, began: float) -> dict[str, AttributeValue]:
     """Nothing of what was asked or answered."""
     usage = record.usage
     found: dict[str, AttributeValue | None] = {
         "gen_ai.operation.name": "chat",
-        "gen_ai.provider.name": _provider(record),
+        "gen_ai.provider.name": provider_name(record.route) if record.route is not None else None,
         "gen_ai.request.model": record.route.model if record.route is not None else record.model,
         "gen_ai.request.stream": record.stream,
         "gen_ai.response.finish_reasons": (record.finish_reason,) if record.finish_reason else None,
@@ -161,22 +137,52 @@ def attributes(record: Record, status: int, end: End, began: float) -> dict[str,
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _provider(record: Record) -> str | None:
-    if record.route is None:
-        return None
-    name = record.route.provider
+def provider_name(route: Route) -> str:
+    """As the conventions have it."""
+    name = route.provider
     return _PROVIDERS.get(name) or _PROVIDERS.get(name.partition("-")[0], name)
 
 
-def exporting(version: str) -> Spans:
-    """Spans in batches to wherever the environment says. Raises ``ImportError`` where that is not installed."""
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-    from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+class Exporter:
+    """Spans and metrics in batches to wherever the environment says, each by a thread of its own. Raises
+    ``ImportError`` where that is not installed."""
 
-    resource = Resource.create({"service.name": "millstream", "service.version": version})
-    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-    exporter = OTLPSpanExporter()
-    provider.add_span_processor(BatchSpanProcessor(exporter))
-    return Spans(provider.get_tracer("millstream", version), close=provider.shutdown, give_up=exporter.shutdown)
+    def __init__(self, version: str) -> None:
+        from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.metrics import MeterProvider
+        from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+        from opentelemetry.sdk.resources import Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+        about = {"service.name": "millstream", "service.version": version, "service.instance.id": str(uuid.uuid4())}
+        resource = Resource.create(about)
+        self._exporters = spans, metrics = OTLPSpanExporter(), OTLPMetricExporter()
+        self._traced = TracerProvider(resource=resource, shutdown_on_exit=False)
+        self._traced.add_span_processor(BatchSpanProcessor(spans))
+        reader = PeriodicExportingMetricReader(metrics)
+        self._metered = MeterProvider([reader], resource=resource, shutdown_on_exit=False)
+        self.spans = Spans(self._traced.get_tracer("millstream", version))
+        self.meter = self._metered.get_meter("millstream", version)
+
+    async def aclose(self) -> None:
+        """What has not left by then is tried once more, but nobody is kept waiting for a receiver that is away."""
+        loop = asyncio.get_running_loop()
+        closed = [asyncio.Event(), asyncio.Event()]
+
+        def close(provider: TracerProvider | MeterProvider, done: asyncio.Event) -> None:
+            with suppress(Exception):  # that it did not arrive has been logged
+                provider.shutdown()
+            with suppress(RuntimeError):  # the loop has ended meanwhile
+                loop.call_soon_threadsafe(done.set)
+
+        for provider, done in zip((self._traced, self._metered), closed, strict=True):
+            threading.Thread(target=close, args=(provider, done), name="telemetry", daemon=True).start()
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                for done in closed:
+                    await done.wait()
+        except TimeoutError:
+            for exporter in self._exporters:
+                exporter.shutdown()
