@@ -30,7 +30,7 @@ import millstream
 from millstream.config import Config, ReplayConfig, SessionsConfig, StreamsConfig, ToolsConfig
 from millstream.dialects.ag_ui.render import AgUiView
 from millstream.dialects.ui_messages.render import UiMessageView, Version
-from millstream.server.openapi import front_shapes, shapes
+from millstream.server.openapi import front_shapes, gateway_shapes, shapes
 from millstream.server.openapi.document import document
 from millstream.server.openapi.operation import Operation
 from millstream.server.openapi.operations import OPERATIONS
@@ -232,6 +232,16 @@ def test_a_streams_reader_is_told_of_what_it_gets(url: str) -> None:
     statuses += [first.status_code, again.status_code, httpx.delete(stream).status_code]
     assert statuses == [201, 200, 204, 200, 204, 200, 304, 204]
     exactly(httpx.get(stream).json(), front_shapes.DurableError)
+
+
+def test_the_gateway_tells_of_itself_what_it_says_it_does(url: str) -> None:
+    httpx.post(url + "/api/v1/stream", json={"query": "Hi"})
+    httpx.post(url + "/v1/messages", json={"model": "nobody-knows"})
+    exactly(httpx.get(url + "/health").json(), gateway_shapes.Health)
+    exactly(httpx.get(url + "/api/v1/state").json(), gateway_shapes.GatewayState)
+    for by in ("key,user,model", "day", ""):
+        exactly(httpx.get(url + "/api/v1/usage", params={"by": by}).json(), gateway_shapes.UsageReport)
+    exactly(httpx.get(url + "/api/v1/usage?from=never").json(), shapes.Error)
 
 
 class Page(HTMLParser):

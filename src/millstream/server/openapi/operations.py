@@ -6,7 +6,7 @@ from millstream.server.agent.asking import AgentAsk, ApproveAsk, RouteAsk
 from millstream.server.conversation.asking import TalkAsk
 from millstream.server.openapi import shapes
 from millstream.server.openapi.operation import NUMBER, RUN, Operation, Parameter
-from millstream.server.openapi.protocols import DURABLE, FRONT_ENDS
+from millstream.server.openapi.protocols import DURABLE, FRONT_ENDS, GATEWAY
 from millstream.server.plain.asking import Ask
 
 TAGS = {
@@ -19,6 +19,7 @@ TAGS = {
     "AG-UI. Tools run here as they do for agents. Runs go on without their readers, until they are stopped.",
     "Durable Streams": "Streams that are written once and read by many, from any place in them: the protocol of "
     "https://github.com/durable-streams/durable-streams. Runs can be read the same way.",
+    "Gateway": "The gateway itself, in figures.",
 }
 
 _LAST = Parameter("last-event-id", "header", "The number of the last event that was received.", NUMBER)
@@ -223,4 +224,5 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     *FRONT_ENDS,
     *DURABLE,
+    *GATEWAY,
 )

@@ -1,10 +1,11 @@
-"""The endpoints that stock clients have protocols for: front ends, and streams of any bytes."""
+"""The endpoints that others have protocols for: front ends, streams of any bytes, and those that watch a gateway."""
 
 from __future__ import annotations
 
 from millstream.dialects.ag_ui.request import RunAgentInput
 from millstream.dialects.ui_messages.request import ChatAsk
 from millstream.server.openapi import front_shapes as fronts
+from millstream.server.openapi import gateway_shapes as own
 from millstream.server.openapi import shapes
 from millstream.server.openapi.operation import RUN, SSE, Operation, Parameter
 
@@ -197,5 +198,44 @@ DURABLE = (
         parameters=(_STREAM,),
         statuses={"204": "It is no longer there."},
         failure=fronts.DurableError,
+    ),
+)
+
+_DAY = {"type": "string", "format": "date"}
+
+GATEWAY = (
+    Operation("get", "/health", "Gateway", "health", "Does it serve?", answer=own.Health),
+    Operation(
+        "get",
+        "/api/v1/state",
+        "Gateway",
+        "state",
+        "Requests, models and providers in figures",
+        answer=own.GatewayState,
+    ),
+    Operation(
+        "get",
+        "/api/v1/usage",
+        "Gateway",
+        "usage",
+        "What was used, and what it cost",
+        "Admins see everybody's, others their own.",
+        answer=own.UsageReport,
+        parameters=(
+            Parameter("from", "query", "The first day (UTC); 30 days before the last, without it.", _DAY),
+            Parameter("to", "query", "The last day; today, without it.", _DAY),
+            Parameter(
+                "by", "query", "What to group by: some of `key`, `user`, `model` and `day`, with commas between."
+            ),
+        ),
+    ),
+    Operation(
+        "get",
+        "/metrics",
+        "Gateway",
+        "metrics",
+        "Metrics for Prometheus",
+        "Where credentials are required, for admins (unless `metrics.public`).",
+        kinds=("text/plain",),
     ),
 )
