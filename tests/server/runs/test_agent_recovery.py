@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 import msgspec
 import pytest
@@ -23,8 +24,9 @@ from millstream.core.events import ChoiceEnd, Fault
 from millstream.core.grammar import Grammar
 from millstream.core.run_events import RunEntry
 from millstream.dialects.ag_ui.render import AgUiView
+from millstream.dialects.agent_events import AgentEvents
 from millstream.dialects.ui_messages.render import UiMessageView
-from millstream.pipeline import Gateway, Record
+from millstream.pipeline import Continuation, Gateway, Record
 from millstream.policy.caller import NOBODY
 from millstream.server.agent.reviving import asked_of
 from millstream.server.reviving import Reviver
@@ -101,6 +103,8 @@ def _check(entries: Sequence[RunEntry]) -> None:
     parts = [json.loads(chunk) for _, _, chunk in UiMessageView("r", "r", _never).chunks(entries)]
     told = Counter((part["type"], part["toolCallId"]) for part in parts if "toolCallId" in part)
     assert all(count == 1 for (kind, _), count in told.items() if kind != "tool-input-delta"), told
+    told_to_apps = AgentEvents(accumulated=False).objects(entries)
+    assert [one["type"] for one in told_to_apps][-1] in ("complete", "error")
     agui = [json.loads(chunk) for _, _, chunk in AgUiView("r", "r", "t", _never).chunks(entries)]
     shown = Counter((event["type"], event["toolCallId"]) for event in agui if event["type"].startswith("TOOL_CALL"))
     assert all(count == 1 for count in shown.values()), shown
@@ -178,5 +182,29 @@ def test_a_run_left_after_any_of_its_events_ends_as_one_legal_reply(
             return "was over"
         assert said == "Let me look." + (f"{before.rstrip()} And on." if before else "It says noon.")
         return "known"
+
+    run(main())
+
+
+def test_a_run_whose_model_cannot_go_on_with_its_text_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "EVERY_S", 0.005)
+
+    async def main() -> None:
+        whole, request, _ = await _recorded()
+        said = next(n for n, entry in enumerate(whole) if texts([entry])) + 1
+        clock = [1000.0]
+        journal = MemoryJournal(lambda: clock[0], 2**20)
+        await _left(journal, whole[:said], request, [])
+        clock[0] += watch.LEASE_S + 1
+        agent, tools = _agent()
+        unable = replace(played(SCRIPT, "openai_chat")[0], continuation=Continuation())
+        async with runs_on(journal, now=lambda: clock[0], recover=True, revive=Reviver(unable, agent)) as runs:
+            got = await all_of(await runs.open("r", ""))
+        _check(got)
+        fault, end = got[-2].event, got[-1].event
+        assert isinstance(fault, Fault)
+        assert isinstance(end, app.RunEnd)
+        assert (fault.code, fault.retryable, end.reason) == ("run_lost", True, "lost")
+        assert not tools.calls
 
     run(main())
