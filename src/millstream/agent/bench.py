@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from millstream.agent.approval import Approvals, Verdict
@@ -12,9 +13,17 @@ from millstream.agent.asking import Asking
 from millstream.agent.bounds import cut
 from millstream.agent.clock import CallClock
 from millstream.agent.outbox import Outbox
+from millstream.agent.subagent import PARENT
 from millstream.agent.toolbox import BoxedTool, Listing, Toolbox
 from millstream.core.messages import ToolCallPart, ToolResultPart
-from millstream.core.run_events import ApprovalAsked, ApprovalGiven, ToolRunEnd, ToolRunProgress, ToolRunStart
+from millstream.core.run_events import (
+    ApprovalAsked,
+    ApprovalGiven,
+    RunEvent,
+    ToolRunEnd,
+    ToolRunProgress,
+    ToolRunStart,
+)
 from millstream.tools.base import Progress, ToolContext, ToolOutcome
 
 _MOST_MESSAGE = 16 * 1024
@@ -81,11 +90,17 @@ class Bench:
         over = False
         asking = self._asking(call, clock, out)
 
-        def progress(step: Progress) -> None:
+        def tell(event: RunEvent) -> None:
             if not over:
-                message = None if step.message is None else cut(step.message, _MOST_MESSAGE)
-                out.put(ToolRunProgress(call.id, call.name, step.current, step.total, message))
+                out.put(event)
 
+        def progress(step: Progress) -> None:
+            message = None if step.message is None else cut(step.message, _MOST_MESSAGE)
+            tell(ToolRunProgress(call.id, call.name, step.current, step.total, message))
+
+        parent = PARENT.get()
+        if parent is not None:
+            PARENT.set(replace(parent, call_id=call.id, tool=call.name, tell=tell, elicits=self._elicits))
         out.put(ToolRunStart(call.id, call.name, call.arguments))
         context = ToolContext(self._run_id, call.id, progress, self._state, asking)
         try:

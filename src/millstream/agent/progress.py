@@ -111,6 +111,9 @@ class ReplyLane:
                 if not self._running:
                     self._running = True
                     self._line(words.running.format(tools=", ".join(self._tools)), said)
+            case app.ToolRunProgress():
+                if event.step:
+                    self._line(f"{event.tool}: {event.message}", said)
             case app.ToolRunEnd():
                 self._done += 1
                 phrase = words.failed if event.is_error else words.done
@@ -120,7 +123,6 @@ class ReplyLane:
             case (
                 app.RunStart()
                 | app.RunEnd()
-                | app.ToolRunProgress()
                 | app.ApprovalGiven()
                 | app.InputAsked()
                 | app.InputGiven()

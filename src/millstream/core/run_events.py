@@ -45,13 +45,15 @@ class ToolRunStart(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
 
 
 class ToolRunProgress(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
-    """``current`` of ``total`` as the tool counts them; ``message`` is a line for people, or a piece of output."""
+    """``current`` of ``total`` as the tool counts them; ``message`` is a line for people, or a piece of output. ``step``:
+    it tells a step of an agent that the tool has started."""
 
     call_id: str
     tool: str
     current: float | None = None
     total: float | None = None
     message: str | None = None
+    step: bool = False
 
 
 class ToolRunEnd(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):

@@ -141,8 +141,9 @@ class AgentReader:
             case "tool_detected":
                 return [run.ToolDetected(call, said.tool)]
             case "tool_progress" if said.status == "executing":
-                progress = said.progress or {}
-                return [run.ToolRunProgress(call, said.tool, message=said.message, **_counted(progress))]
+                counted = _counted(said.progress or {})
+                progress = (counted.get("current"), counted.get("total"), said.message)
+                return [run.ToolRunProgress(call, said.tool, *progress)]
             case "tool_progress":
                 self._seconds[call] = _seconds(said.execution_time)
                 return []

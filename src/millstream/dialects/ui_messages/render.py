@@ -215,7 +215,7 @@ class UiMessageView(RunView):
 
     def _output(self, event: app.ToolRunEnd) -> dict[str, Any]:
         said: dict[str, Any] = {"toolCallId": event.call_id, "dynamic": True}
-        if event.call_id in self._denied and self._version > 5:
+        if event.call_id in self._denied and event.is_error and self._version > 5:
             return {"type": "tool-output-denied", "toolCallId": event.call_id}
         if event.is_error:
             return {"type": "tool-output-error", **said, "errorText": shown(event.content)}

@@ -77,10 +77,17 @@ class SubAgents:
         run = parent()
         record = Record(self.gateway.new_id(), "subagent", run.model, stream=True)
         options = replace(self.agent.options, tools=tuple(tools), max_iterations=limits.iterations)
-        said = LastWords()
+        said = LastWords(run, self.agent.phrases)
         request = request_for(prompt, run.model)
         agent = AgentRun(
-            self.gateway, self.agent.toolbox, options, request, record, approvals=self.agent.approvals, parent=run
+            self.gateway,
+            self.agent.toolbox,
+            options,
+            request,
+            record,
+            approvals=self.agent.approvals,
+            parent=run,
+            elicits=run.elicits,
         )
         try:
             await agent.run(said)
