@@ -237,6 +237,18 @@ def test_a_span_tells_of_a_request_in_the_names_of_the_conventions() -> None:
     assert failed.attributes["error.type"] == "timeout"
 
 
+def test_inside_an_application_that_traces_spans_are_part_of_its_own() -> None:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    tracer = provider.get_tracer("test")
+    with tracer.start_as_current_span("theirs"):
+        Spans(tracer).observe(record(), 200, "finished", 10.0, 12.5)
+    ours, theirs = exporter.get_finished_spans()
+    assert ours.parent is not None
+    assert ours.parent.span_id == theirs.context.span_id
+
+
 def test_prices_are_the_settings_or_those_that_are_known() -> None:
     from millstream import registry
     from millstream.config import Config
