@@ -196,6 +196,8 @@ def test_its_figures_arrive_too(monkeypatch: pytest.MonkeyPatch) -> None:
     assert tokens == {kind: said[f"gen_ai.usage.{kind}_tokens"] for kind in ("input", "output")}
     ended = {**about, "millstream.surface": "agent_events", "millstream.end": "finished"}
     assert found["millstream.requests"] == [(1, ended)]
+    assert "millstream.retries" not in found, "another turn of the model is no retry"
+    assert said["millstream.tries"] == 1
     assert found["millstream.chunks"][0][0] > 1
     assert found["millstream.tool.duration"][0][1] == {"gen_ai.tool.name": "weather"}
     assert (found["millstream.open_streams"], found["millstream.resumes"]) == ([(0, {})], [(0, {})])

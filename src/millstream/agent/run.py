@@ -167,10 +167,13 @@ class AgentRun:
         return await self._hear(call, out)
 
     async def _hear(self, call: Answer, out: Outbox) -> bool:
+        before = self.record.tries
         try:
             await call.run(_Stitching(self._stitcher, out))
         finally:
             self.record.usage = self._stitcher.usage
+            if 0 < before < self.record.tries:  # the first try of a further call is nobody's second
+                self.record.tries -= 1
         if self._stitcher.fault is not None:
             return False
         self._history.append(self._stitcher.turn() if self._toolbox else Message("assistant", ()))
