@@ -102,7 +102,7 @@ class Accounts:
         try:
             if not (self._config.metrics.public or caller_of(request.scope).admin):
                 raise PolicyRefusal("metrics are for admins, or for all with metrics.public", Kind.PERMISSION)
-            text = text_of((await figured.all()).families)
+            text = text_of((await figured.all(True)).families)
         except MillstreamError as refusal:
             reply = ChatErrors().render_error(refusal)
             return Response(reply.body, reply.status, reply.headers)

@@ -22,6 +22,9 @@ class Figures(msgspec.Struct):
     uptime: float = 0.0
     processes: int = 1
 
+    def without_families(self) -> Figures:
+        return msgspec.structs.replace(self, families=[])
+
     def of_the_dead(self) -> Figures:
         """What stays of a process that has ended."""
         return Figures(counted(self.families), self.tally, 0, self.uptime, 0)
@@ -48,8 +51,8 @@ class Figured:
         metrics: Metrics | None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.all: Callable[[], Awaitable[Figures]] = self._alone
-        """Raises ``GatewayBug`` where they cannot be had."""
+        self.all: Callable[[bool], Awaitable[Figures]] = self._alone
+        """With what is for Prometheus or without. Raises ``GatewayBug`` where they cannot be had."""
         self._tally = Tally()
         self._deliveries = deliveries
         self._metrics = metrics
@@ -57,9 +60,10 @@ class Figured:
         self._began = clock()
         gateway.observers.append(self._tally.observe)
 
-    def mine(self) -> Figures:
-        families = self._metrics.families() if self._metrics is not None else []
+    def mine(self, scraped: bool) -> Figures:
+        """``scraped``: with what is for Prometheus, which with many models takes milliseconds."""
+        families = self._metrics.families() if scraped and self._metrics is not None else []
         return Figures(families, self._tally, len(self._deliveries), self._clock() - self._began)
 
-    async def _alone(self) -> Figures:
-        return self.mine()
+    async def _alone(self, scraped: bool) -> Figures:
+        return self.mine(scraped)

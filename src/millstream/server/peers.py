@@ -21,6 +21,7 @@ _LENGTH = 4
 
 class _Ask(msgspec.Struct, frozen=True, tag="ask"):
     number: int
+    scraped: bool
 
 
 class _Told(msgspec.Struct, frozen=True, tag="told"):
@@ -37,7 +38,7 @@ _decode = msgspec.json.Decoder(_Ask | _Told).decode
 class Peer:
     """One end, to be ``run`` as a task. ``answer`` gives what it has; ``last`` is what the other one said last."""
 
-    def __init__(self, end: socket.socket, answer: Callable[[], Awaitable[Figures]]) -> None:
+    def __init__(self, end: socket.socket, answer: Callable[[bool], Awaitable[Figures]]) -> None:
         self.last = Figures()
         self._end = end
         self._answer = answer
@@ -68,15 +69,16 @@ class Peer:
             self._writer.close()
             self._writer = None
 
-    async def ask(self, limit: float) -> Figures | None:
-        """The other one's figures; None where it does not say them within ``limit`` seconds."""
+    async def ask(self, scraped: bool, limit: float) -> Figures | None:
+        """The other one's figures, with what is for Prometheus if ``scraped``; None where it does not say them within
+        ``limit`` seconds."""
         number = next(self._numbers)
         waiting: asyncio.Future[Figures] = asyncio.get_running_loop().create_future()
         self._asked[number] = waiting
         try:
             async with asyncio.timeout(limit):
                 await self._opened.wait()
-                self._send(_Ask(number))
+                self._send(_Ask(number, scraped))
                 return await waiting
         except (TimeoutError, ConnectionError):
             return None
@@ -85,19 +87,22 @@ class Peer:
 
     def _take(self, said: _Ask | _Told) -> None:
         if isinstance(said, _Ask):
-            task = asyncio.create_task(self._tell(said.number))
+            task = asyncio.create_task(self._tell(said))
             self._answering.add(task)
             task.add_done_callback(self._answering.discard)
             return
-        self.last = said.figures
+        figures = said.figures
+        if not figures.families:  # they were not asked for, and those that were told before hold
+            figures = msgspec.structs.replace(figures, families=self.last.families)
+        self.last = figures
         waiting = self._asked.get(said.number)
         if waiting is not None and not waiting.done():
             waiting.set_result(said.figures)
 
-    async def _tell(self, number: int) -> None:
-        figures = await self._answer()
+    async def _tell(self, asked: _Ask) -> None:
+        figures = await self._answer(asked.scraped)
         with suppress(ConnectionError):
-            self._send(_Told(number, figures))
+            self._send(_Told(asked.number, figures))
 
     def _send(self, said: _Ask | _Told) -> None:
         if self._writer is None:

@@ -24,7 +24,9 @@ class WorkerProcess:
     """``start`` it once. ``serves``: it has begun to take requests; ``status`` is its exit status once it has one,
     negative for a signal. ``answer`` gives the figures that it may ask for."""
 
-    def __init__(self, config: Config, listener: int, number: int, answer: Callable[[], Awaitable[Figures]]) -> None:
+    def __init__(
+        self, config: Config, listener: int, number: int, answer: Callable[[bool], Awaitable[Figures]]
+    ) -> None:
         self.number = number
         self.serves = False
         self._config = config
@@ -96,14 +98,14 @@ class WorkerProcess:
                 await asyncio.wait({self._listening}, timeout=_LAST_WORDS_S)
             self._ended_at = self._ended_at or asyncio.get_running_loop().time()
 
-    async def figures(self) -> Figures:
-        """What it has counted; as far as it last said where it does not answer now."""
+    async def tell_figures(self, scraped: bool) -> None:
+        """Returns once ``last_figures`` are those of now, or where it does not say them."""
         if self.status is None:
-            await self._peer.ask(_FIGURES_LIMIT_S)
-        return self.last_figures
+            await self._peer.ask(scraped, _FIGURES_LIMIT_S)
 
     @property
     def last_figures(self) -> Figures:
+        """What it had counted when it last said so."""
         return self._peer.last
 
     def tell(self, order: bytes) -> None:

@@ -32,7 +32,7 @@ class StateEndpoint:
 
     async def answer(self, _: Request) -> Response:
         try:
-            state = self.state(await self._figured.all())
+            state = self.state(await self._figured.all(False))
         except MillstreamError as error:
             reply = ChatErrors().render_error(error)
             return Response(reply.body, reply.status, reply.headers)

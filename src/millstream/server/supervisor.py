@@ -242,12 +242,12 @@ class Supervisor:
             self._processes.discard(process)
         return process
 
-    async def _figures(self) -> Figures:
+    async def _figures(self, scraped: bool) -> Figures:
         """Of all processes there are and were. A figure that was once told does not become less."""
         living = list(self._processes)
-        await asyncio.gather(*(process.figures() for process in living))
-        now = [process.last_figures for process in self._processes]
-        return together([self._dead, *now])
+        await asyncio.gather(*(process.tell_figures(scraped) for process in living))
+        parts = [self._dead, *(process.last_figures for process in self._processes)]
+        return together(parts if scraped else map(Figures.without_families, parts))
 
     async def _kill(self, process: WorkerProcess) -> None:
         process.kill()

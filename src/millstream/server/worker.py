@@ -74,16 +74,16 @@ def main() -> int:
     with listener:
         server.run(sockets=[listener])
     with end:
-        say_last(end, app.figured.mine(), _LAST_WORDS_S)
+        say_last(end, app.figured.mine(True), _LAST_WORDS_S)
     return 0 if server.started else 1
 
 
 async def _tell_figures(end: socket.socket, figured: Figured) -> None:
-    async def mine() -> Figures:
-        return figured.mine()
+    async def mine(scraped: bool) -> Figures:
+        return figured.mine(scraped)
 
-    async def all_of_us() -> Figures:
-        found = await peer.ask(_PATIENCE_S)
+    async def all_of_us(scraped: bool) -> Figures:
+        found = await peer.ask(scraped, _PATIENCE_S)
         if found is None:
             raise GatewayBug("the figures of the other processes cannot be had now", status=503)
         return found
