@@ -148,6 +148,8 @@ def test_a_websocket_that_closes_ends_the_tool() -> None:
         async with place(LOOP, Tools().add("weather", held)) as (gateway, _):
             async with socket_to(gateway) as connection:
                 await ask(connection, model=MODEL, input="Weather?")
+                while "Running weather" not in str(await connection.recv()):
+                    pass
                 await happens(held.begun)
             await happens(held.cancelled)
 
