@@ -97,7 +97,15 @@ async function workflow() {
   return { chunks, messages: [question, { id: run, role: "assistant", parts }], replay: await replayed(ai7, run) };
 }
 
-async function tanstack() {
+// All of the first response but its end.
+const late = async (url, init) => {
+  const response = await noting(url, init);
+  if (places.size) return response;
+  const cut = new TransformStream({ flush: (out) => out.error(new TypeError("network error")) });
+  return new Response(response.body.pipeThrough(cut), { status: response.status, headers: response.headers });
+};
+
+async function tanstack(fetchClient = noting) {
   const reconnect = { delayMs: 0, maxAttempts: PATIENT };
   const asked = async (connection) => {
     const chunks = [];
@@ -108,12 +116,12 @@ async function tanstack() {
     const parts = client.getMessages().filter((message) => message.role === "assistant").flatMap((message) => message.parts);
     return { chunks, errors, parts };
   };
-  const { chunks, errors, parts } = await asked(fetchServerSentEvents(`${wire}/agui`, { reconnect, fetchClient: noting }));
+  const { chunks, errors, parts } = await asked(fetchServerSentEvents(`${wire}/agui`, { reconnect, fetchClient }));
   const run = chunks[0]?.runId;
   const whole = fetchServerSentEvents(`${base}/agui`);
   const replay = await asked({ connect: (messages, data, signal) => whole.joinRun(run, signal) });
   return { chunks, errors, messages: [question, { id: run, role: "assistant", parts }], replay: { ...replay, id: run } };
 }
 
-const found = await { react, vue, workflow, tanstack }[name]().catch((error) => ({ broken: error.stack }));
+const found = await { react, vue, workflow, tanstack, late: () => tanstack(late) }[name]().catch((error) => ({ broken: error.stack }));
 process.stdout.write(`${JSON.stringify({ ...found, places: places.size })}\n`, () => process.exit(0));

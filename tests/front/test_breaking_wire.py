@@ -48,7 +48,7 @@ def _node() -> str:
 
 
 def _play(
-    name: str, seed: int, least: int, most: int, *, held: bool, pieces: int, compressed: bool = False
+    name: str, seed: int, least: int, most: int, *, held: bool, pieces: int, compressed: bool = False, cuts: int = CUTS
 ) -> tuple[dict[str, Any], list[RunEntry], str, int]:
     """What client ``name`` has, what the journal says, the text that the model said, and how often the wire was cut.
     ``held``: the answer goes on once the wire is good."""
@@ -81,7 +81,7 @@ def _play(
             )
             tools = Tools().add("weather", says("sun"))
             with GatewayThread(config, tools=[tools]) as gateway:
-                async with chaos(gateway.address, seed, CUTS, least=least, most=most) as proxy:
+                async with chaos(gateway.address, seed, cuts, least=least, most=most) as proxy:
                     wire, base = ("http://{}:{}".format(*address) for address in (proxy.address, gateway.address))
                     command = [program, str(HERE / "breaking.mjs"), name, wire, base]
                     done = await asyncio.to_thread(
@@ -123,7 +123,7 @@ def test_a_chat_that_resumes_shows_what_the_journal_has(name: str) -> None:
 def test_the_workflow_transport_gets_each_chunk_of_the_journal_once(seed: int, *, compressed: bool) -> None:
     most = HEAD + (200 if compressed else 800)
     found, journal, said, cuts = _play("workflow", seed, HEAD, most, held=False, pieces=2000, compressed=compressed)
-    assert cuts > CUTS // 3
+    assert cuts > (10 if compressed else CUTS // 3)  # in few large pieces it is small
     assert compressed or found["places"] > CUTS // 6, "what came before a cut counts"
     replay = found["replay"]
     view = UiMessageView(replay["id"], replay["id"], _never)
@@ -136,10 +136,24 @@ def test_the_workflow_transport_gets_each_chunk_of_the_journal_once(seed: int, *
 def test_tanstacks_client_gets_each_event_of_the_journal_once(seed: int, *, compressed: bool) -> None:
     most = HEAD + (200 if compressed else 1400)
     found, journal, said, cuts = _play("tanstack", seed, HEAD, most, held=False, pieces=1500, compressed=compressed)
-    assert cuts > CUTS // 3
+    assert cuts > (10 if compressed else CUTS // 3)  # in few large pieces it is small
     assert compressed or found["places"] > CUTS // 6, "what came before a cut counts"
     assert not found["errors"]
+    _check_events(found, journal, said)
+
+
+def test_tanstacks_client_is_content_where_only_the_responses_end_was_cut_off() -> None:
+    found, journal, said, _ = _play("late", 6, HEAD, HEAD, held=False, pieces=5, cuts=0)
+    assert found["places"] == 1, "it came back with the place of the last event"
+    assert not found["errors"]
+    assert found["chunks"][-1] == found["chunks"][-2]
+    _check_events(found, journal, said)
+
+
+def _check_events(found: dict[str, Any], journal: list[RunEntry], said: str) -> None:
     replay = found["replay"]
+    if found["chunks"][-1] == found["chunks"][-2]:
+        found["chunks"].pop()  # the end was said again, as the wire broke between it and the response's
     assert found["chunks"] == replay["chunks"]
     kept = [json.loads(chunk) for _, _, chunk in AgUiView(replay["id"], replay["id"], "t", _never).chunks(journal)]
     kept[-1].pop("usage")  # the client puts it in terms of its own

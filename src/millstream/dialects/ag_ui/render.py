@@ -70,15 +70,21 @@ class AgUiView(RunView):
         """Calls of tools that run here, whose arguments are still to be told."""
         self._fault: ev.Fault | None = None
         self._server_calls: set[str] = set()
+        self._silent = True
 
     def render(self, entries: Sequence[RunEntry]) -> bytes:
-        return b"".join(
-            [
-                b"id: %d-%d\ndata: %b\n\n" % (number, place, chunk)
-                for number, place, chunk in self.chunks(entries)
-                if chunk and (number, place) > self._after
-            ]
-        )
+        found = [one for one in self.chunks(entries) if one[2]]
+        frames = [
+            b"id: %d-%d\ndata: %b\n\n" % (number, place, chunk)
+            for number, place, chunk in found
+            if (number, place) > self._after
+        ]
+        self._silent = self._silent and not frames
+        if found and self._silent and (self.paused or isinstance(entries[-1].event, app.RunEnd)):
+            # It has all of it, but its wire broke before the response ended: TanStack AI takes one without an end for a
+            # failure, and an end with a place that it knows for none.
+            frames.append(b"data: %b\n\n" % found[-1][2])
+        return b"".join(frames)
 
     def keepalive(self) -> bytes:
         return KEEPALIVE
