@@ -11,6 +11,10 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("millstream", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("millstream")  # no test is about how fast this machine is
 
 REQUIRE_ALL = os.environ.get("REQUIRE_ALL") == "1"
 CORPUS = Path(os.environ.get("MILLSTREAM_CORPUS") or Path(__file__).parents[1] / "../shared/corpus").resolve()

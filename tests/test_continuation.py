@@ -163,7 +163,7 @@ def test_an_answer_cut_after_any_of_its_events_is_told_whole(call: bool, echoes:
         assert len(taken.of(Switched)) == len(model.requests) - 1 == len(record.switched) == 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(cuts=st.lists(st.integers(2, 25), max_size=12), echoes=st.booleans(), thinks=st.booleans())
 def test_an_answer_cut_again_and_again_is_told_whole(cuts: list[int], echoes: bool, thinks: bool) -> None:
     model = Model(cuts, thought="I think." if thinks else "", call=True)

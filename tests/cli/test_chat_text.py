@@ -62,7 +62,7 @@ def test_a_sequence_that_never_ends_does_not_swallow_the_answer() -> None:
 
 
 @given(st.lists(st.text(st.characters(codec=None, exclude_categories=[]))))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_whatever_comes_no_control_passes(pieces: list[str]) -> None:
     cleaner = Cleaner()
     told = "".join(cleaner.feed(piece) for piece in pieces)
@@ -193,7 +193,7 @@ _lines = st.lists(st.text("abc ", max_size=20).map(lambda text: Line(text.rstrip
 
 
 @given(st.lists(st.tuples(_lines, _lines), max_size=12))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_screen_has_what_was_settled_and_then_what_is_live(frames: list[tuple[list[Line], list[Line]]]) -> None:
     written: list[str] = []
     painter = Painter(written.append, lambda: (30, 12))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from millstream.conversation.asides import (
@@ -70,7 +70,6 @@ def test_at_most_three_different_suggestions_are_read(said: str, expected: tuple
     assert read_suggestions(said) == expected
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_no_text_of_a_model_is_an_error(said: str) -> None:
     read_intent(said)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from millstream.conversation.turns import Past, Turn, answer_request, first_kept, text_tokens
@@ -17,7 +17,6 @@ def _texts(messages: tuple[Message, ...]) -> list[str]:
     return [part.text for message in messages for part in message.parts if isinstance(part, TextPart)]
 
 
-@settings(deadline=None)
 @given(TURNS, st.integers(0, 2000))
 def test_what_is_kept_fits_and_begins_with_a_question_and_no_more_would_fit(turns: list[Turn], budget: int) -> None:
     first = first_kept(turns, budget)

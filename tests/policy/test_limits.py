@@ -6,7 +6,7 @@ import asyncio
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from millstream.core.errors import Kind, PolicyRefusal
@@ -68,7 +68,6 @@ def test_a_new_window_begins_at_what_was_used_before_a_restart() -> None:
     asyncio.run(main())
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 60), st.integers(0, 60)), max_size=40))
 def test_when_estimates_err_high_no_more_than_the_limit_is_ever_spent(calls: list[tuple[int, int]]) -> None:
     async def main() -> None:

@@ -18,7 +18,6 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from millstream.config import AuthConfig, Config, ConfigError, JwtConfig, KeyConfig, ServerConfig
@@ -307,7 +306,6 @@ def test_tokens_need_an_issuer_and_an_audience(tmp_path: Path, missing: dict[str
         credentials(tmp_path, jwt=settings("https://login.example/keys", **missing))
 
 
-@hypothesis_settings(deadline=None)
 @given(st.lists(st.text(max_size=60), max_size=3))
 def test_nothing_that_is_made_up_gets_in_or_does_harm(shown: list[str]) -> None:
     found = Credentials(Config(server=ServerConfig(api_key="a-long-gateway-key")), {}, time.time)
