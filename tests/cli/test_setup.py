@@ -70,12 +70,12 @@ def test_every_question_answered_leads_to_settings_a_key_and_an_alias(
         screen.until("Number or name, or skip [groq]:")
         assert "✓ Claude Code 2.1.329" in screen.text
         assert "– Codex CLI: npm install -g @openai/codex" in screen.text
-        assert "console.groq.com/keys" in screen.text
-        assert "$0.60 / $2.50" in screen.text
+        assert "$0.60 / $2.50   platform.moonshot.ai\n" in screen.text
         screen.press("99\r")
         screen.until("Please choose one of")
         screen.press("1\r")
         screen.until("Key of groq (not shown; nothing skips):")
+        assert "Get a key of groq at https://console.groq.com/keys\n" in screen.text
         screen.press("sk-ant-0123456789abcdef\r")
         screen.until("keys of groq begin with gsk_; this looks like one of anthropic. Use it all the same? [y/N]:")
         screen.press("\r")
@@ -251,6 +251,17 @@ def test_a_read_only_folder_is_said_in_one_line_and_left_as_it_was(shell: Shell)
     assert _written(shell) == before
 
 
+def test_a_folder_that_cannot_be_written_is_said_before_anything_is_asked(shell: Shell) -> None:
+    _folder(shell).parent.mkdir()
+    _folder(shell).write_text("not a folder")
+    with _at_terminal(shell) as screen:
+        screen.until("Number or name, or skip")
+        told = "".join(screen.text.split())
+        assert f"Note:{_folder(shell)}/config.tomlcannotbewritten(Notadirectory):" in told
+        screen.press("skip\r")
+        assert screen.ended() == 0
+
+
 @pytest.mark.parametrize(
     ("environ", "columns", "term"),
     [
@@ -267,9 +278,9 @@ def test_terminals_that_can_do_less_are_served(shell: Shell, environ: dict[str, 
         screen.press("groq\r")
         screen.until("it? [Y/n]:")
         screen.press("\r")
-        screen.until("Model [")
+        screen.until("[moonshotai/kimi-k2-instruct-0905]:")
         screen.press("\r")
-        screen.until("Write default_model")
+        screen.until(lambda text: "Write default_model" in text and text.endswith("[Y/n]:"))
         screen.press("\r")
         assert screen.ended() == 0
         assert "Traceback" not in screen.text
@@ -282,6 +293,8 @@ def test_terminals_that_can_do_less_are_served(shell: Shell, environ: dict[str, 
         if "NO_COLOR" in environ:
             assert not any(f"\x1b[{colour}m".encode() in screen.raw for colour in (31, 32, 33))
             assert max(len(line) for line in screen.text.splitlines()) <= 40
+            assert "\n 4 gemini  fast  1M  $0.75 / $3.75\n    aistudio.google.com\n" in screen.text
+            assert "\nModel\n[moonshotai/kimi-k2-instruct-0905]:\n" in screen.text
     assert _written(shell) == {"default_model": MODEL}
 
 

@@ -21,7 +21,7 @@ def text(question: str, default: str = "") -> str:
     """What is typed, or ``default``. Raises ``typer.Abort`` at the end of input (Ctrl-D) and at Ctrl-C."""
     shown = f"{question} [{default}]: " if default else f"{question}: "
     try:
-        return input(shown).strip() or default
+        return input(_fitted(shown)).strip() or default
     except (EOFError, KeyboardInterrupt):
         sys.stdout.write("\n")
         raise typer.Abort from None
@@ -32,12 +32,22 @@ def text(question: str, default: str = "") -> str:
 def secret(question: str) -> str:
     """What is typed, unseen. Raises ``typer.Abort`` as ``text`` does."""
     try:
-        return getpass.getpass(f"{question}: ").strip()
+        return getpass.getpass(_fitted(f"{question}: ")).strip()
     except (EOFError, KeyboardInterrupt):
         sys.stdout.write("\n")
         raise typer.Abort from None
     except UnicodeDecodeError:
         return ""
+
+
+def _fitted(question: str) -> str:
+    """What the last line of the question is; the lines before it are printed."""
+    from millstream.cli.output import fitted
+
+    *before, last = fitted(question).split("\n")
+    sys.stdout.write("".join(f"{line}\n" for line in before))
+    sys.stdout.flush()
+    return f"{last.rstrip()} "
 
 
 def confirm(question: str, *, default: bool) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import tempfile
@@ -24,6 +25,16 @@ def write(path: Path, text: str) -> None:
         _replace(target, text.encode("utf-8", "surrogateescape"), mode)
     except OSError as error:
         raise TyperException(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def why_not_writable(path: Path) -> str | None:
+    """What stands in the way of ``write``, as far as it can be seen without writing; None where nothing does."""
+    folder = next(above for above in path.absolute().parents if above.exists())
+    if not folder.is_dir():
+        return os.strerror(errno.ENOTDIR)
+    if os.access(folder, os.W_OK | os.X_OK):
+        return None
+    return os.strerror(errno.EROFS if os.statvfs(folder).f_flag & os.ST_RDONLY else errno.EACCES)
 
 
 def write_secret(path: Path, text: str) -> None:

@@ -97,6 +97,8 @@ def _run(wishes: Wishes, providers: dict[str, Provider]) -> int:
 
     found = found_agents(os.environ)
     _show_agents(found)
+    if wishes.asks:
+        _warn_of_what_cannot_be_written(wishes)
     offered = offers(providers)
     chosen = steps.choose_provider(offered, wishes, providers)
     if chosen is not None:
@@ -115,14 +117,14 @@ def _provide(provider: Provider, key_url: str | None, wishes: Wishes) -> bool:
     key = steps.choose_key(provider, key_url, wishes)
     model = steps.choose_model(provider, wishes) if key is not None else None
     if key is None or model is None:
-        sys.stdout.write("Skipped: nothing is written.\n")
+        _say("Skipped: nothing is written.")
         return True
     while _wants_trial(provider, wishes):
         went_well, again = _trial(provider, key, model, key_url, wishes)
         if went_well:
             break
         if again is None:
-            sys.stdout.write("Nothing is written.\n")
+            _say("Nothing is written.")
             return wishes.asks
         if again is key:
             break
@@ -131,13 +133,20 @@ def _provide(provider: Provider, key_url: str | None, wishes: Wishes) -> bool:
     return True
 
 
+def _warn_of_what_cannot_be_written(wishes: Wishes) -> None:
+    from millstream.cli import config_file, files
+
+    file = config_file.target(wishes.config, os.environ)
+    why = files.why_not_writable(file)
+    if why is not None:
+        _say(f"\nNote: {file} cannot be written ({why}): what you choose can be tried, not kept.")
+
+
 def _wants_trial(provider: Provider, wishes: Wishes) -> bool:
     from millstream.cli import asking
 
     if provider.missing:
-        sys.stdout.write(
-            f"{provider.name} also needs {' or '.join(provider.missing)} to be set before it can be called.\n"
-        )
+        _say(f"{provider.name} also needs {' or '.join(provider.missing)} to be set before it can be called.")
         return False
     if wishes.test is not None or not wishes.asks:
         return wishes.test is not False
@@ -151,7 +160,7 @@ def _trial(provider: Provider, key: Key, model: str, key_url: str | None, wishes
     from millstream.cli import asking
     from millstream.cli.setup import steps, trial
 
-    sys.stdout.write(f"Asking {model} for a word ...\n")
+    _say(f"Asking {model} for a word ...")
     sys.stdout.flush()
     outcome = trial.call(provider, key.value, model, wishes.config)
     trial.tell(outcome)
@@ -173,13 +182,20 @@ def _write(provider: Provider, key: Key, model: str, wishes: Wishes) -> None:
 
     file = config_file.target(wishes.config, os.environ)
     if wishes.asks and not asking.confirm(f"Write default_model = {model!r} to {file}?", default=True):
-        sys.stdout.write("Skipped: nothing is written.\n")
+        _say("Skipped: nothing is written.")
         return
     changed = config_file.change(file, {("default_model",): model})
-    sys.stdout.write(f"{'Written to' if changed else 'Already in'} {file}\n")
+    _say(f"{'Written to' if changed else 'Already in'} {file}")
     if key.keep and key.value is not None and provider.key_env is not None:
         place = set_key.keep(provider.key_env, key.value, wishes.store)
-        sys.stdout.write(f"The key of {provider.name} is in {place}\n")
+        _say(f"The key of {provider.name} is in {place}")
+
+
+def _say(text: str) -> None:
+    from millstream.cli.output import print_text
+
+    print_text(text)
+    sys.stdout.flush()
 
 
 def _show_agents(found: Sequence[Found]) -> None:
@@ -210,10 +226,11 @@ def _alias(found: Sequence[Found], chosen: Provider | None, wishes: Wishes) -> N
     what = alias.command(agent, wishes.config)
     name = wishes.alias or f"{agent}-{chosen.name if chosen else 'any'}"
     if shell is None:
-        sys.stdout.write(f"For an alias in your shell, put there what runs: {what}\n")
+        _say(f"For an alias in your shell, put there what runs: {what}")
         return
     if wishes.alias is None:
-        sys.stdout.write(f"\nAn alias in {shell.file} can start {agent} this way:\n  {shell.line(name, what)}\n")
+        _say(f"\nAn alias in {shell.file} can start {agent} this way:")
+        sys.stdout.write(f"  {shell.line(name, what)}\n")
         if not asking.confirm("Put it there?", default=False):
             return
         name = asking.text("Its name", name)
@@ -221,15 +238,13 @@ def _alias(found: Sequence[Found], chosen: Provider | None, wishes: Wishes) -> N
     while wrong is not None:
         if not wishes.asks:
             raise typer.BadParameter(wrong)
-        sys.stdout.write(f"{wrong}\n")
+        _say(f"{wrong}")
         name = asking.text("Its name (nothing skips)")
         if not name:
             return
         wrong = alias.problem(name, os.environ)
     changed = alias.write(shell, name, what)
-    sys.stdout.write(
-        f"{name} is {'now' if changed else 'already'} in {shell.file} (for shells that start from now on)\n"
-    )
+    _say(f"{name} is {'now' if changed else 'already'} in {shell.file} (for shells that start from now on)")
 
 
 def _agent(wanted: str | None, known: Sequence[str], here: Sequence[str]) -> str:
@@ -246,11 +261,9 @@ def _close(found: Sequence[Found], chosen: Provider | None) -> None:
     from millstream.cli.output import console
 
     here = next((each.program.name for each in found if each.path is not None), None)
+    steps = [(f"millstream launch {here}", "")] if here is not None else []
+    steps += [("millstream chat", " asks from the terminal"), ("millstream check", " shows what is set up")]
     out = console()
     out.print()
-    if here is not None:
-        out.print(Text.assemble("Now: ", (f"millstream launch {here}", "bold green")))
-    out.print(
-        Text.assemble("" if here else "Now: ", ("millstream chat", "bold green"), " asks from the terminal, "), end=""
-    )
-    out.print(Text.assemble(("millstream check", "bold green"), " shows what is set up."))
+    for number, (command, what) in enumerate(steps):
+        out.print(Text.assemble("     " if number else "Now: ", (command, "bold green"), what))

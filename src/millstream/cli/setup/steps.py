@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import msgspec
 import typer
@@ -16,7 +17,7 @@ from rich.text import Text
 from millstream.cli import asking, choosing, keys, set_key
 from millstream.cli.checks import masked
 from millstream.cli.offers import Offer, context_text, price_text
-from millstream.cli.output import console, print_table
+from millstream.cli.output import console, print_table, print_text
 from millstream.cli.setup.wishes import Wishes, environment_key
 from millstream.providers.catalog import Provider
 
@@ -57,7 +58,7 @@ def _line(offer: Offer) -> list[str | Text]:
     elif offer.provider.key is not None:
         key, speed = Text(masked(offer.provider.key, offer.provider.key_prefix), style="green"), offer.speed or ""
     elif offer.key_url is not None:
-        key, speed = Text(offer.key_url.removeprefix("https://"), style="dim"), offer.speed or ""
+        key, speed = Text(urlsplit(offer.key_url).netloc, style="dim"), offer.speed or ""
     elif offer.provider.local:
         key, speed = Text("not needed", style="dim"), ""
     else:
@@ -143,5 +144,5 @@ def _heading(text: str) -> None:
 
 
 def _say(text: str) -> None:
-    console().print(text, soft_wrap=True)
+    print_text(text)
     sys.stdout.flush()
