@@ -77,3 +77,9 @@ def test_the_tools_report_fail_and_wait_for_approval(example: Any, capsys: pytes
     assert "write Area/City" in results["time_in"]["content"]
     assert "Hello, Ada." in capsys.readouterr().out
     assert mailed[-1]["type"] == "complete"
+
+
+@pytest.mark.parametrize("name", ["react-chat", "react-agent"])
+def test_an_example_for_react_stays_short(name: str) -> None:
+    own = [path for path in (EXAMPLES / name / "src").iterdir() if path.suffix in (".jsx", ".css")]
+    assert 0 < sum(len(path.read_text().splitlines()) for path in own) <= 200
