@@ -76,7 +76,12 @@ async def _recorded() -> tuple[list[RunEntry], bytes, list[bytes]]:
     return entries, asked_of(work, agent.options)(), notes
 
 
-async def _left(journal: MemoryJournal, entries: Sequence[RunEntry], request: bytes, turns: Sequence[bytes]) -> None:
+async def _taken_over(
+    entries: Sequence[RunEntry], request: bytes, turns: Sequence[bytes], agent: Agent, gateway: Gateway | None = None
+) -> list[RunEntry]:
+    """All of a run in the end that was left after ``entries``."""
+    clock = [1000.0]
+    journal = MemoryJournal(lambda: clock[0], 2**20)
     await journal.create("runs/r", msgspec.json.encode(ABOUT), 10**6)
     await journal.create(ASKED + "r", msgspec.json.encode(Asked(NOBODY, msgspec.Raw(request))), 10**6)
     await journal.lease("runs/r", "dead", watch.LEASE_S)
@@ -84,6 +89,13 @@ async def _left(journal: MemoryJournal, entries: Sequence[RunEntry], request: by
         await journal.append("runs/r", [entry.data for entry in entries])
     if turns:
         await journal.append(ASKED + "r", turns)
+    clock[0] += watch.LEASE_S + 1
+    reviver = Reviver(gateway or _gateway(), agent)
+    async with runs_on(journal, now=lambda: clock[0], recover=True, revive=reviver) as runs:
+        got = await all_of(await runs.open("r", ""))
+    assert not await journal.list(ASKED), "what was asked is kept no longer than it is needed"
+    _check(got)
+    return got
 
 
 def _check(entries: Sequence[RunEntry]) -> None:
@@ -139,17 +151,9 @@ def test_a_run_left_after_any_of_its_events_ends_as_one_legal_reply(
         assert min(seen["anew"], seen["went on"], seen["known"]) > 1, seen
 
     async def _one(kept: Sequence[RunEntry], request: bytes, turns: Sequence[bytes], *, read_only: bool) -> str:
-        clock = [1000.0]
-        journal = MemoryJournal(lambda: clock[0], 2**20)
-        await _left(journal, kept, request, turns)
-        clock[0] += watch.LEASE_S + 1
         agent, tools = _agent(read_only=read_only)
-        reviver = Reviver(_gateway(), agent)
-        async with runs_on(journal, now=lambda: clock[0], recover=True, revive=reviver) as runs:
-            got = await all_of(await runs.open("r", ""))
-        _check(got)
+        got = await _taken_over(kept, request, turns, agent)
         assert [entry.data for entry in got[: len(kept)]] == [entry.data for entry in kept]
-        assert not await journal.list(ASKED), "what was asked is kept no longer than it is needed"
         end, ran = got[-1].event, [name for name, _ in tools.calls]
         assert isinstance(end, app.RunEnd)
         results = {entry.event.call_id for entry in kept if isinstance(entry.event, app.ToolRunEnd)}
@@ -192,19 +196,33 @@ def test_a_run_whose_model_cannot_go_on_with_its_text_is_lost(monkeypatch: pytes
     async def main() -> None:
         whole, request, _ = await _recorded()
         said = next(n for n, entry in enumerate(whole) if texts([entry])) + 1
-        clock = [1000.0]
-        journal = MemoryJournal(lambda: clock[0], 2**20)
-        await _left(journal, whole[:said], request, [])
-        clock[0] += watch.LEASE_S + 1
         agent, tools = _agent()
         unable = replace(played(SCRIPT, "openai_chat")[0], continuation=Continuation())
-        async with runs_on(journal, now=lambda: clock[0], recover=True, revive=Reviver(unable, agent)) as runs:
-            got = await all_of(await runs.open("r", ""))
-        _check(got)
+        got = await _taken_over(whole[:said], request, [], agent, unable)
         fault, end = got[-2].event, got[-1].event
         assert isinstance(fault, Fault)
         assert isinstance(end, app.RunEnd)
         assert (fault.code, fault.retryable, end.reason) == ("run_lost", True, "lost")
         assert not tools.calls
+
+    run(main())
+
+
+def test_a_run_may_be_left_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "EVERY_S", 0.005)
+
+    async def main() -> None:
+        whole, request, turns = await _recorded()
+        second = next(n for n, entry in enumerate(whole) if texts([entry]) == ["It "]) + 1
+        entries = whole[:second]
+        for more in range(1, 5):
+            agent, tools = _agent()
+            got = await _taken_over(entries, request, turns, agent)
+            assert not tools.calls
+            assert got[-1].event.reason == "finished"  # type: ignore[union-attr]  # it is a RunEnd
+            news = [n for n, entry in enumerate(got) if isinstance(entry.event, app.Status) and n >= len(entries)]
+            assert len(news) == 1
+            assert got[: len(entries)] == entries
+            entries = got[: len(entries) + 2 + more]
 
     run(main())
