@@ -203,6 +203,16 @@ def test_a_program_that_cannot_be_executed_is_one_line(shell: Shell, tmp_path: P
     assert done.stderr == f"millstream: cannot run {broken}: No such file or directory\n"
 
 
+@pytest.mark.parametrize("command", [("launch", "claude", "--bin", "/bin/true", *OWN), ("chat", "--plain", "Hi", *OWN)])
+def test_state_that_cannot_be_kept_is_one_line(shell: Shell, command: tuple[str, ...]) -> None:
+    (shell.home / ".local").mkdir()
+    (shell.home / ".local/state").write_text("not a folder")
+    done = shell.run(*command)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"millstream: cannot write {shell.home}/.local/state/millstream/")
+    assert done.stderr.endswith(": Not a directory\n")
+
+
 def test_termination_reaches_the_agent_and_then_the_gateway_ends(shell: Shell, agent: MakeAgent) -> None:
     made = agent(
         "import signal\n"

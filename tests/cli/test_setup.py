@@ -136,6 +136,30 @@ def test_every_step_can_be_skipped(shell: Shell) -> None:
     assert not _folder(shell).exists()
 
 
+def test_what_cannot_be_a_models_name_is_asked_for_again(shell: Shell) -> None:
+    with _at_terminal(shell, "--provider", "groq", *NO_TEST) as screen:
+        screen.until("Key of groq")
+        screen.press(f"{KEY}\r")
+        screen.until("Model [")
+        screen.press("kimi k2\r")
+        screen.until("Hm: 'kimi k2' cannot be a model's name")
+        screen.until(lambda text: text.count("Model [") == 2)
+        screen.press("kimi-k2\r")
+        screen.until("Write default_model = 'groq/kimi-k2'")
+        screen.press("\r")
+        assert screen.ended() == 0
+    assert _written(shell)["default_model"] == "groq/kimi-k2"
+
+
+@pytest.mark.parametrize("model", ["a b", "a\nb", "a\udcff"])
+def test_a_model_that_would_break_the_settings_is_not_written(shell: Shell, inside: Inside, model: str) -> None:
+    shell.environ["GROQ_API_KEY"] = KEY
+    done = inside(*FLAGS, *NO_TEST, "--model", model)
+    assert done.returncode == 2
+    assert "cannot be a model's name" in done.stderr
+    assert not _folder(shell).exists()
+
+
 @pytest.mark.parametrize("key", ["\x03", "\x04"], ids=["Ctrl-C", "Ctrl-D"])
 def test_leaving_in_the_middle_writes_nothing(shell: Shell, key: str) -> None:
     with _at_terminal(shell, "--provider", "groq", "--no-test") as screen:

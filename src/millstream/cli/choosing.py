@@ -20,10 +20,15 @@ def named(providers: Mapping[str, Provider], name: str) -> Provider:
 
 
 def model_setting(provider: Provider, model: str | None) -> str:
-    """What ``default_model`` must be. Raises ``ConfigError`` where no model is named and none is known."""
+    """What ``default_model`` must be.
+
+    Raises ``ConfigError`` where no model is named and none is known, and for what cannot be a model's name.
+    """
     if provider.kind == "embedded":
         return provider.name
     own = model or provider.default_model
+    if own is not None and not all(sign.isprintable() and sign != " " for sign in own):
+        raise ConfigError(f"{own!r} cannot be a model's name: it has spaces, or signs that cannot be printed")
     if own is None:
         raise ConfigError(f"{provider.name} has no default model: name one with --model")
     return own if own.startswith(f"{provider.name}/") else f"{provider.name}/{own}"

@@ -59,7 +59,7 @@ def bash_mended(environ: MutableMapping[str, str]) -> Generator[None]:
     """
     parts = environ.get("COMP_WORDS", "").split("\n")
     at = int(environ.get("COMP_CWORD") or 0)
-    if environ.get(_REQUEST) != "complete_bash" or at >= len(parts):
+    if environ.get(_REQUEST) != "complete_bash" or not 0 <= at < len(parts):
         yield
         return
     words = _joined(parts[: at + 1])

@@ -60,6 +60,15 @@ def log_folder() -> Path:
     return platformdirs.user_state_path("millstream") / "logs"
 
 
+@contextmanager
+def telling_of_state() -> Generator[None]:
+    """Turns an ``OSError`` about a file that we keep for ourselves into a ``TyperException`` that names it."""
+    try:
+        yield
+    except OSError as error:
+        raise TyperException(f"cannot write {error.filename or log_folder().parent}: {error.strerror}") from error
+
+
 class Started:
     """A gateway of our own on a free port. It ends with ``stop()``, and by itself if this process dies."""
 
@@ -69,14 +78,16 @@ class Started:
         """``arguments`` are options of ``serve``. ``lifeline`` is a pipe whose end ends the gateway; both its ends are
         ours from here on, the second until ``let_go``. Raises ``TyperException`` if the gateway does not come up."""
         folder = log_folder()
-        folder.mkdir(parents=True, exist_ok=True)
+        with telling_of_state():
+            folder.mkdir(parents=True, exist_ok=True)
         _forget_old_logs(folder)
         self.log = folder / f"gateway-{os.getpid()}.log"
         command = [sys.executable, "-P", "-m", "millstream", "serve", *arguments]
         command += ["--host", "127.0.0.1", "--port", "0", "--address-only", "--until-eof"]
         stdin, self._lifeline = lifeline or os.pipe()
         self._addresses, stdout = os.pipe()
-        log = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with telling_of_state():
+            log = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
             # A session of its own: Ctrl-C at the terminal is the client's, not the gateway's.
             self._process = subprocess.Popen(  # noqa: S603  # our own interpreter and module

@@ -68,7 +68,8 @@ def joined(
             sys.stderr.write(f"millstream: the gateway at {address} does not answer any more; see its own output\n")
         return
     place = _Place(platformdirs.user_state_path("millstream") / "launch" / identity(names, file, flags))
-    record, lifeline, members, started = place.enter(_arguments(file, flags))
+    with gateway.telling_of_state():
+        record, lifeline, members, started = place.enter(_arguments(file, flags))
     try:
         tell(f"gateway at {record.url}, log in {record.log}")
         yield Lease(record.url, lifeline)

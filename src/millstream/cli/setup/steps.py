@@ -19,6 +19,7 @@ from millstream.cli.checks import masked
 from millstream.cli.offers import Offer, context_text, price_text
 from millstream.cli.output import console, print_table, print_text
 from millstream.cli.setup.wishes import Wishes, environment_key
+from millstream.config import ConfigError
 from millstream.providers.catalog import Provider
 
 SKIP = "skip"
@@ -108,6 +109,14 @@ def choose_model(provider: Provider, wishes: Wishes) -> str | None:
     """What ``default_model`` is to be; None for a step that was skipped. Raises ``ConfigError``."""
     if wishes.model is not None or provider.kind == "embedded" or not wishes.asks:
         return choosing.model_setting(provider, wishes.model)
+    while True:
+        try:
+            return _ask_model(provider)
+        except ConfigError as error:
+            _say(f"Hm: {error}")
+
+
+def _ask_model(provider: Provider) -> str | None:
     if provider.default_model is not None:
         return choosing.model_setting(provider, asking.text("Model", provider.default_model))
     there = local_models(provider)
