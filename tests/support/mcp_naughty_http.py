@@ -39,6 +39,8 @@ class Server:
         self.manner = manner
         self.released = asyncio.Event()
         self.gets = 0
+        self.over: list[str] = []
+        """Calls that have ended, or whose client is gone."""
 
     async def answer(self, call: Call) -> None:
         if self.manner == "mute" or (self.manner == "clinging" and call.method == "DELETE"):
@@ -89,18 +91,23 @@ class Server:
             case "release":
                 self.released.set()
                 await call.answer(200, result(number, "done"))
+            case "over":
+                await call.answer(200, result(number, " ".join(self.over)))
             case _:
-                await TOOLS[name](call, number, token)
+                try:
+                    await TOOLS[name](call, number, token)
+                finally:
+                    self.over.append(name)
 
 
 async def hang(call: Call, number: Any, token: Any) -> None:
     await call.head()
     await call.send(b": one moment\n\n")
-    await asyncio.Event().wait()
+    await call.gone()
 
 
 async def say_nothing(call: Call, number: Any, token: Any) -> None:
-    await asyncio.Event().wait()
+    await call.gone()
 
 
 async def flood(call: Call, number: Any, token: Any) -> None:
@@ -199,7 +206,7 @@ TOOLS: dict[str, Callable[[Call, Any, Any], Awaitable[None]]] = {
         *(page, junk_json, junk_event, no_result, nothing, broken, forgetful, elsewhere, die),
     )
 }
-BASIC = ("echo", "gets", "wait", "release")
+BASIC = ("echo", "gets", "over", "wait", "release")
 
 
 async def main() -> None:

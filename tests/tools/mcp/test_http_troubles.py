@@ -79,6 +79,8 @@ async def test_a_call_without_end_can_be_left_and_others_know_nothing_of_it(tool
         call.cancel()
         await asyncio.wait({call})
         assert call.cancelled()
+        while tool not in await text(it, "over"):  # the server is no longer listened to
+            pass
         await text(it, "release")
         assert await other == "released"
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 
-_BURST, _BURST_S = 500, 0.1
+_BURST, _BURST_S = 500, 0.5
+"""So many messages pass at once, and so many in each of so many seconds: more would take the loop from others."""
 
 
 class Pace:
