@@ -28,6 +28,8 @@ RESULTS = HERE / "results"
 _PROFILERS = {
     "py-spy": ["py-spy", "record", "--pid", "{pid}", "--duration", "{seconds}", "--rate", "500", "--native",
                "--format", "raw", "--output", "{file}.folded"],
+    "flame": ["py-spy", "record", "--pid", "{pid}", "--duration", "{seconds}", "--rate", "500", "--nonblocking",
+              "--function", "--format", "flamegraph", "--output", "{file}.svg"],
     "perf": ["perf", "record", "-g", "-p", "{pid}", "-o", "{file}.perf", "--", "sleep", "{seconds}"],
 }  # fmt: skip
 
@@ -41,8 +43,8 @@ def main() -> int:
     if arguments.list:
         _list(console)
         return 0
-    if arguments.profile and shutil.which(arguments.profile) is None:
-        console.print(f"{arguments.profile} is not on the path")
+    if arguments.profile and shutil.which(_PROFILERS[arguments.profile][0]) is None:
+        console.print(f"{_PROFILERS[arguments.profile][0]} is not on the path")
         return 2
     subprocess.run(["make", "--quiet", "-C", str(HERE)], check=True)
     signal.signal(signal.SIGTERM, _exit)
