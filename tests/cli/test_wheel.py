@@ -35,7 +35,7 @@ LIMIT = 300.0
 
 def _environment(home: Path, **more: str) -> dict[str, str]:
     """As the tests have it, for certificates and indexes of this machine, with an empty home and none of our own."""
-    ours = ("COV", "PIPX", "PYTEST", "PYTHON", "UV_", "VIRTUAL_ENV", "XDG_")
+    ours = ("COV", "PIPX", "PYTEST", "PYTHON", "UV_CACHE", "UV_TOOL", "VIRTUAL_ENV", "XDG_")
     known = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     return known | {"HOME": str(home), "PATH": "/usr/bin:/bin"} | more
 
