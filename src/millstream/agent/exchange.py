@@ -48,16 +48,21 @@ class Agent:
 
         Raises ``ClientFault`` or ``PolicyRefusal``.
         """
-        wanted = call.headers.get(TOOLS_HEADER)
-        if wanted not in (None, "client", "gateway"):
-            raise ClientFault(f"{TOOLS_HEADER}: {wanted!r} is neither client nor gateway", param=TOOLS_HEADER)
-        here = self.by_default if wanted is None else wanted == "gateway"
+        here = self.runs_tools(call)
         pace = self._pace(call)
-        if here and self.toolbox:
+        if here:
             return AgentExchange(gateway, client, call, record, replace(self, pace=pace))
         if pace != "off" or _goes_on(gateway, client, call):
             return AgentExchange(gateway, client, call, record, replace(_WITHOUT_TOOLS, pace=pace))
         return None
+
+    def runs_tools(self, call: ClientCall) -> bool:
+        """Whether tools run here for ``call``. Raises ``ClientFault``."""
+        wanted = call.headers.get(TOOLS_HEADER)
+        if wanted not in (None, "client", "gateway"):
+            raise ClientFault(f"{TOOLS_HEADER}: {wanted!r} is neither client nor gateway", param=TOOLS_HEADER)
+        here = self.by_default if wanted is None else wanted == "gateway"
+        return here and bool(self.toolbox)
 
     def _pace(self, call: ClientCall) -> Pace:
         wanted = call.headers.get(PACE_HEADER)

@@ -45,8 +45,8 @@ class ToolRunStart(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
 
 
 class ToolRunProgress(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
-    """``current`` of ``total`` as the tool counts them; ``message`` is a line for people, or a piece of output. ``step``:
-    it tells a step of an agent that the tool has started."""
+    """``current`` of ``total`` as the tool counts them; ``message`` is a line for people, or a piece of output.
+    ``step``: it tells a step of an agent that the tool has started."""
 
     call_id: str
     tool: str

@@ -129,7 +129,8 @@ def build(
     deliveries = Deliveries()
     usable = sorted(name for name, provider in known.items() if provider.usable)
     guard = _guard(config, environ, gateway, admit)
-    responses = ResponsesState(config, gateway, deliveries, store, owner, alone=worker is None)
+    alone = worker is None
+    responses = ResponsesState(config, gateway, deliveries, store, owner, alone=alone, runs_tools=agent.runs_tools)
     runs = _runs(config, gateway, agent, deliveries, journal or journal_of(config, gateway.now))
     accounts.watch(gateway, deliveries, runs, agent.toolbox)
     figured = Figured(gateway, deliveries, accounts.metrics)
@@ -172,7 +173,8 @@ def _runs(config: Config, gateway: Gateway, agent: Agent, deliveries: Deliveries
     holder = secrets.token_hex(8)
     history = History(journal, gateway.now, config.sessions.keep_for, config.conversation.max_sessions)
     reviver = Reviver(gateway, agent, TalkReviver(gateway, history, config.conversation))
-    return Runs(journal, deliveries, gateway.now, gateway.new_id, holder, options, reviver)
+    answer = agent.approvals.give
+    return Runs(journal, deliveries, gateway.now, gateway.new_id, holder, options, reviver, answer)
 
 
 def _transport(provider: Provider, config: Config, dialects: Mapping[str, Dialect]) -> Transport:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
 from gateway_site import run
 from openai import AsyncOpenAI
 from played import scenario
@@ -54,9 +55,11 @@ async def happens(event: threading.Event) -> None:
 
 
 @asynccontextmanager
-async def place(script: Scenario, tools: Tools) -> AsyncIterator[tuple[GatewayThread, ReplayServer]]:
+async def place(
+    script: Scenario, tools: Tools, dialect: str = "openai_chat"
+) -> AsyncIterator[tuple[GatewayThread, ReplayServer]]:
     async with replay_server(script) as upstream:
-        provider = ProviderConfig(dialect="openai_chat", base_url=upstream.url + "/v1", default_model="m")
+        provider = ProviderConfig(dialect=dialect, base_url=upstream.url + "/v1", default_model="m")
         config = Config(
             providers={"up": provider},
             default_model=MODEL,
@@ -89,6 +92,33 @@ def test_a_turn_on_the_websocket_runs_its_tools_and_the_next_goes_on_from_it() -
             assert text_of(second) == "Still so."
             assert "Running" not in json.dumps(told(upstream))  # lines of progress are not the model's words
             assert "It says sun." in json.dumps(told(upstream))
+
+    run(main())
+
+
+@pytest.mark.parametrize("on", ["http", "websocket", "background"])
+def test_an_upstream_of_the_same_api_is_told_the_whole_too(on: str) -> None:
+    """What it stores itself ends with the call of the tool, which nobody answers there."""
+
+    async def main() -> None:
+        tools = Tools().add("weather", says("sun"))
+        async with place(LOOP, tools, "openai_responses") as (gateway, upstream), sdk(gateway) as client:
+            if on == "websocket":
+                async with socket_to(gateway) as connection:
+                    first = (await answer_to(connection, model=MODEL, input="Weather?"))["id"]
+                    asked = {"model": MODEL, "input": "And now?", "previous_response_id": first}
+                    assert text_of(await answer_to(connection, **asked)) == "Still so."
+            else:
+                reply = await client.responses.create(model=MODEL, input="Weather?", background=on == "background")
+                reply = await until(client, reply.id, lambda reply: reply.status == "completed")
+                assert reply.output_text == "Let me look.It says sun."
+                more = await client.responses.create(model=MODEL, input="And now?", previous_response_id=reply.id)
+                assert (more.output_text, more.previous_response_id) == ("Still so.", reply.id)
+        last = json.loads(upstream.requests[-1])
+        assert "previous_response_id" not in last
+        assert [item for item in last["input"] if item.get("role") == "assistant"]
+        assert "Weather?" in json.dumps(last["input"])
+        assert not any(json.loads(body).get("background") for body in upstream.requests)
 
     run(main())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from types import TracebackType
 from typing import Self
@@ -11,6 +12,7 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from millstream.config import Config
+from millstream.dialects.base import ClientCall
 from millstream.dialects.openai_responses import wire
 from millstream.pipeline import Gateway
 from millstream.policy.caller import Owner
@@ -37,7 +39,7 @@ class _Nothing:
 
 class ResponsesState:
     """``async with`` it where the application begins and ends. ``owner`` is whose the stored replies are; ``alone``: no
-    other process uses the same store."""
+    other process uses the same store; ``runs_tools``: those of a call run here."""
 
     def __init__(
         self,
@@ -48,6 +50,7 @@ class ResponsesState:
         owner: Owner,
         *,
         alone: bool = True,
+        runs_tools: Callable[[ClientCall], bool] = lambda _: False,
     ) -> None:
         self._elsewhere_for = 0.0 if alone else config.responses.run_limit
         self._config = config
@@ -59,7 +62,7 @@ class ResponsesState:
         self._tasks = Tasks()
         max_body = config.server.max_body
         self._keeper = Keeper(store, self._tasks, gateway.now, config.sessions.keep_for, max_body, alone=alone)
-        self._asking = Asking(gateway, self._dialect, self._keeper, owner, max_body)
+        self._asking = Asking(gateway, self._dialect, self._keeper, owner, max_body, runs_tools)
         self._runs = Runs(
             self._tasks,
             deliveries,

@@ -47,9 +47,19 @@ Find = Callable[[str], History | None]
 
 
 class Asking:
-    """``ended`` is told of each final response object of ours."""
+    """``ended`` is told of each final response object of ours. ``runs_tools``: the call's tools run here, so that its
+    reply is made of several of the upstream's, and none of them is what the client goes on from."""
 
-    def __init__(self, gateway: Gateway, dialect: Dialect, keeper: Keeper, owner: Owner, max_bytes: int) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        dialect: Dialect,
+        keeper: Keeper,
+        owner: Owner,
+        max_bytes: int,
+        runs_tools: Callable[[ClientCall], bool],
+    ) -> None:
+        self._runs_tools = runs_tools
         self._gateway = gateway
         self._dialect = dialect
         self._keeper = keeper
@@ -67,16 +77,17 @@ class Asking:
         """Raises ``ClientFault`` for a body that cannot be read, a model or an earlier reply that is not known."""
         envelope = self._dialect.peek(call)
         route = self._gateway.routes.resolve(envelope.model)
-        foreign = self._gateway.upstreams[route.provider].provider.dialect.name != wire.NAME
+        native = self._gateway.upstreams[route.provider].provider.dialect.name == wire.NAME
         state = _state(call.body)
         previous = state.previous_response_id
         history = await self._history(previous, known) if previous else None
-        if history is None and previous and foreign:
+        if history is None and previous and not native:
             raise previous_not_found(previous)
+        ours = not native or ((history is not None or not previous) and self._runs_tools(call))
         if history is not None:
-            call = self._continued(call, history, previous if foreign else None)
+            call = self._continued(call, history, previous if ours else None)
         reply_id = f"resp_{request_id.removeprefix('ms_')}"
-        if not foreign:
+        if not ours:
             dialect = QueuedResponses() if state.background else self._dialect
             return Asked(call, dialect, reply_id, False, False, False, lambda _: None)
         store, background = state.store is not False, state.background is True
