@@ -4,7 +4,7 @@ way than the run's own."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,15 +24,12 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A question that nobody has answered yet: ``question``, or without it whether ``tool`` may run."""
+class OpenQuestion:
+    """Nobody has answered it yet: ``question``, or without it whether ``tool`` may run."""
 
     id: str
-    run_id: str
     tool: str
-    arguments: str
     question: Elicitation | None = None
-    answer: asyncio.Future[Verdict] = field(compare=False, kw_only=True)
 
     def check(self, verdict: Verdict) -> None:
         """Raises ``ClientFault`` where ``verdict`` does not give what was asked for."""
@@ -43,17 +40,26 @@ class Asked:
             raise ClientFault(f"content: it does not fit what was asked for: {'; '.join(complaints)}", param="content")
 
 
-class Approvals:
-    """The open questions of this process."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked(OpenQuestion):
+    """By a run of this process, which is ``owner``'s."""
 
-    def __init__(self) -> None:
+    run_id: str
+    owner: str
+    answer: asyncio.Future[Verdict] = field(compare=False)
+
+
+class Approvals:
+    """The open questions of this process. ``owner`` tells whose the present run is; only they may answer."""
+
+    def __init__(self, owner: Callable[[], str] = lambda: "") -> None:
+        self._owner = owner
         self._open: dict[str, Asked] = {}
 
-    def ask(
-        self, question_id: str, run_id: str, tool: str, arguments: str, question: Elicitation | None = None
-    ) -> Asked:
+    def ask(self, question_id: str, run_id: str, tool: str, question: Elicitation | None = None) -> Asked:
         answer: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
-        asked = self._open[question_id] = Asked(question_id, run_id, tool, arguments, question, answer=answer)
+        asked = Asked(question_id, tool, question, run_id=run_id, owner=self._owner(), answer=answer)
+        self._open[question_id] = asked
         return asked
 
     async def verdict(self, asked: Asked, limit: float) -> Verdict:
@@ -66,19 +72,20 @@ class Approvals:
         finally:
             self._open.pop(asked.id, None)
 
-    def pending(self, run_id: str) -> list[Asked]:
+    def pending(self, run_id: str, owner: str = "") -> list[Asked]:
         """In the order they were asked."""
-        return [asked for asked in self._open.values() if asked.run_id == run_id and not asked.answer.done()]
+        of_run = [asked for asked in self._open.values() if asked.run_id == run_id and asked.owner == owner]
+        return [asked for asked in of_run if not asked.answer.done()]
 
-    def find(self, run_id: str, question_id: str) -> Asked | None:
-        return next((asked for asked in self.pending(run_id) if asked.id == question_id), None)
+    def find(self, run_id: str, question_id: str, owner: str = "") -> Asked | None:
+        return next((asked for asked in self.pending(run_id, owner) if asked.id == question_id), None)
 
-    def give(self, run_id: str, question_id: str | None, verdict: Verdict) -> list[str]:
+    def give(self, run_id: str, question_id: str | None, verdict: Verdict, owner: str = "") -> list[str]:
         """Answers a question of the run, or all that are open where none is named. The ids of those it answered.
 
         Raises ``ClientFault`` where one of them wants more than that; then none is answered.
         """
-        found = [asked for asked in self.pending(run_id) if question_id in (None, asked.id)]
+        found = [asked for asked in self.pending(run_id, owner) if question_id in (None, asked.id)]
         for asked in found:
             asked.check(verdict)
         for asked in found:

@@ -52,7 +52,7 @@ class Asking:
         if len(self._open) >= _MOST_OPEN or len(msgspec.json.encode(question.schema)) > _MOST_SCHEMA:
             return ElicitationAnswer("decline")
         call = self._call
-        asked = self._approvals.ask(self._question_id(), self._run_id, call.name, call.arguments, question)
+        asked = self._approvals.ask(self._question_id(), self._run_id, call.name, question)
         self._open[asked.id] = asked
         message = cut(question.message, _MOST_MESSAGE)
         self._put(InputAsked(asked.id, call.id, call.name, question.source, message, question.schema, question.url))

@@ -126,7 +126,7 @@ class Bench:
         verdict = Verdict(False, "nobody can be asked here")
         if self._approvals is not None:
             question = f"ap_{self._new_id()}"
-            asked = self._approvals.ask(question, self._run_id, call.name, call.arguments)
+            asked = self._approvals.ask(question, self._run_id, call.name)
             out.put(ApprovalAsked(question, call.id, call.name, call.arguments))
             verdict = await self._approvals.verdict(asked, self._approval_timeout)
             out.put(ApprovalGiven(question, call.id, verdict.approved, verdict.reason))

@@ -173,7 +173,8 @@ def _runs(config: Config, gateway: Gateway, agent: Agent, deliveries: Deliveries
     holder = secrets.token_hex(8)
     history = History(journal, gateway.now, config.sessions.keep_for, config.conversation.max_sessions)
     reviver = Reviver(gateway, agent, TalkReviver(gateway, history, config.conversation))
-    return Runs(journal, deliveries, gateway.now, gateway.new_id, holder, options, reviver)
+    answer = agent.approvals.give
+    return Runs(journal, deliveries, gateway.now, gateway.new_id, holder, options, reviver, answer)
 
 
 def _transport(provider: Provider, config: Config, dialects: Mapping[str, Dialect]) -> Transport:

@@ -24,6 +24,7 @@ from millstream.server.agent.sources import ToolSources
 from millstream.server.deliver import Pulse
 from millstream.server.model_api import Deliveries
 from millstream.server.runs.manager import Runs
+from millstream.server.runs.questions import Questions
 from millstream.sessions.base import Clock, SessionStore
 from millstream.tools.base import ToolSource
 
@@ -45,7 +46,7 @@ def agent_of(config: Config, sources: Sequence[ToolSource], store: SessionStore,
     return Agent(
         Toolbox(sources, rules),
         options,
-        Approvals(),
+        Approvals(owner),
         Kept(store, now, owner),
         by_default=tools.mode == "gateway",
         progress=tools.progress,
@@ -97,7 +98,8 @@ class AgentSurface:
             max_body,
             compress=settings.compression,
         )
-        small = SmallAnswers(self._gateway, self._agent, max_body)
+        questions = Questions(self._runs, self._agent.approvals, self._owner)
+        small = SmallAnswers(self._gateway, self._agent, questions, max_body)
         return [
             Route("/mcp/chat", chat, methods=["POST"]),
             Route("/mcp/chat/stream", chat, methods=["POST"]),

@@ -20,6 +20,7 @@ from millstream.server.agent.asking import ApproveAsk, RouteAsk, read_as
 from millstream.server.deliver import ClientGone
 from millstream.server.guard import send_error
 from millstream.server.plain.asking import Ask, request_of
+from millstream.server.runs.questions import Questions
 from millstream.server.wire import read_body
 
 Question = Literal["tools", "route", "approve"]
@@ -28,9 +29,10 @@ Question = Literal["tools", "route", "approve"]
 class SmallAnswers:
     """Makes an ASGI application for each."""
 
-    def __init__(self, gateway: Gateway, agent: Agent, max_body: int) -> None:
+    def __init__(self, gateway: Gateway, agent: Agent, questions: Questions, max_body: int) -> None:
         self._gateway = gateway
         self._agent = agent
+        self._questions = questions
         self._max_body = max_body
 
     def __call__(self, question: Question) -> ASGIApp:
@@ -71,7 +73,12 @@ class SmallAnswers:
     async def _approve(self, scope: Scope, body: bytes) -> dict[str, Any]:
         ask = read_as(ApproveAsk, body)
         run_id = scope["path_params"]["run_id"]
-        answered = self._agent.approvals.give(run_id, ask.id, Verdict(ask.approved, ask.reason, ask.content))
+        try:
+            answered = await self._questions.give(run_id, ask.id, Verdict(ask.approved, ask.reason, ask.content))
+        except ClientFault as fault:
+            if fault.kind is not Kind.NOT_FOUND:
+                raise
+            answered = []  # also a run that is not kept may ask, while it is here
         if not answered:
             message = f"run {run_id!r} waits for no approval" + (f" {ask.id!r}" if ask.id else "")
             raise ClientFault(message, Kind.NOT_FOUND, code="approval_not_found")

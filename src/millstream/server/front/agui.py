@@ -9,7 +9,7 @@ from contextlib import closing
 
 from starlette.types import Receive, Scope
 
-from millstream.agent.approval import Asked, Verdict
+from millstream.agent.approval import OpenQuestion, Verdict
 from millstream.core.errors import ClientFault
 from millstream.dialects.ag_ui import NAME
 from millstream.dialects.ag_ui.render import AgUiView, Place
@@ -57,9 +57,6 @@ class AgUi(FrontEndpoint):
             info = await self.fronts.runs.info(run_id, self.fronts.owner())
             thread = about_of(info).session_id or run_id
 
-        def is_open(approval: str) -> bool:
-            return self.fronts.is_open(run_id, approval)
-
         with closing(await self.fronts.open(run_id)) as reader:
             after = _after(headers, query)
             patience = self.fronts.agent.options.approval_timeout
@@ -67,7 +64,7 @@ class AgUi(FrontEndpoint):
                 run_id,
                 client_run,
                 thread,
-                is_open,
+                await self.fronts.questions.open_in(run_id),
                 since=since,
                 after=after,
                 patience=patience,
@@ -101,7 +98,7 @@ class AgUi(FrontEndpoint):
                 raise ClientFault(f"resume: there is no interrupt {entry.interrupt_id!r}", param="resume")
             if any(run_id != other for other, _ in verdicts):
                 raise ClientFault("resume: its interrupts are of different runs", param="resume")
-            asked = await self.fronts.asked(run_id, question)
+            asked = await self.fronts.questions.find(run_id, question)
             verdicts[run_id, question] = verdict = _verdict(entry, asked)
             if asked is not None:
                 asked.check(verdict)
@@ -111,7 +108,7 @@ class AgUi(FrontEndpoint):
         return next(iter(given_now or verdicts))
 
 
-def _verdict(entry: ResumeEntry, asked: Asked | None) -> Verdict:
+def _verdict(entry: ResumeEntry, asked: OpenQuestion | None) -> Verdict:
     if asked is None or asked.question is None:
         return Verdict(entry.approved, entry.reason)
     action = entry.action

@@ -17,6 +17,7 @@ from millstream.server.front.chat import Chat
 from millstream.server.model_api import Deliveries
 from millstream.server.plain.names import Names
 from millstream.server.runs.manager import Runs
+from millstream.server.runs.questions import Questions
 
 EXPOSED_HEADERS = ("x-workflow-run-id", "x-workflow-stream-tail-index", "x-vercel-ai-ui-message-stream")
 """What pages of another origin have to be able to read."""
@@ -33,6 +34,7 @@ def front_routes(
         runs,
         deliveries,
         owner,
+        Questions(runs, agent.approvals, owner),
         Names(runs.journal, owner, gateway.now, settings.keep_for),
         replace(pulse, heartbeat=settings.heartbeat),
         config.server.max_body,

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from millstream.agent.approval import Asked, Verdict
+from millstream.agent.approval import Verdict
 from millstream.agent.exchange import Agent
 from millstream.agent.run import AgentRun
 from millstream.core.errors import ClientFault, Kind, MillstreamError
@@ -23,6 +23,7 @@ from millstream.server.model_api import Deliveries
 from millstream.server.plain.names import Names
 from millstream.server.runs.endpoint import RunEndpoint, logged, may_begin
 from millstream.server.runs.manager import RunExists, Runs
+from millstream.server.runs.questions import Questions
 from millstream.server.runs.reader import Reader
 from millstream.server.runs.run import RunAbout, notes_of
 from millstream.sessions.base import StoreError
@@ -61,6 +62,7 @@ class Fronts:
     runs: Runs
     deliveries: Deliveries
     owner: Owner
+    questions: Questions
     names: Names
     pulse: Pulse
     max_body: int
@@ -95,15 +97,7 @@ class Fronts:
         """False where nobody waits for it any more. Raises ``ClientFault``: 404 for a run that is not there, or not the
         caller's; 400 where more is asked for than ``verdict`` gives."""
         await self.runs.info(run_id, self.owner())
-        return bool(self.agent.approvals.give(run_id, approval, verdict))
-
-    async def asked(self, run_id: str, approval: str) -> Asked | None:
-        """None where nobody waits for it any more. Raises as ``answer`` does."""
-        await self.runs.info(run_id, self.owner())
-        return self.agent.approvals.find(run_id, approval)
-
-    def is_open(self, run_id: str, approval: str) -> bool:
-        return self.agent.approvals.find(run_id, approval) is not None
+        return bool(await self.questions.give(run_id, approval, verdict))
 
     async def name(self, name: str, value: str) -> None:
         try:

@@ -134,10 +134,7 @@ class Chat(FrontEndpoint):
 
     async def _view(self, run_id: str, version: Version, since: str | None, skip: int = 0) -> UiMessageView:
         message = await self.fronts.named(_MESSAGE + run_id) or run_id
-
-        def is_open(approval: str) -> bool:
-            return self.fronts.is_open(run_id, approval)
-
+        is_open = await self.fronts.questions.open_in(run_id)
         return UiMessageView(run_id, message, is_open, version=version, since=since, skip=skip)
 
     async def _say(

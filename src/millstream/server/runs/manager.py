@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
 import msgspec
 
+from millstream.agent.approval import Verdict
 from millstream.core.errors import ClientFault, GatewayBug, Kind, PolicyRefusal, UpstreamFault
 from millstream.core.run_events import RunEnd, RunEntry, RunStart, Status, decode_entry, encode_entry
 from millstream.server.identity import caller, on_behalf_of
@@ -19,7 +21,7 @@ from millstream.server.responses.tasks import Tasks
 from millstream.server.runs.notes import ASKED, Asked, RunNotes, begin_anew, take_notes
 from millstream.server.runs.reader import Reader
 from millstream.server.runs.run import OnDisconnect, Producer, Run, RunAbout
-from millstream.server.runs.watch import Watch
+from millstream.server.runs.watch import Answer, Answered, Cancel, Watch
 from millstream.sessions.base import StoreError
 from millstream.sessions.journal import Journal, JournalError, NoSuchStream, StreamInfo
 from millstream.telemetry import logs
@@ -81,7 +83,9 @@ class Runs:
         holder: str,
         options: RunOptions,
         revive: Revive | None = None,
+        answer: Answer | None = None,
     ) -> None:
+        """``answer`` takes what other processes' clients answer to questions of the runs here."""
         self.journal = journal
         self.options = options
         self.now = now
@@ -93,7 +97,7 @@ class Runs:
         self._tasks = Tasks()
         self._here: dict[str, Run] = {}
         self._revive = revive
-        self._watch = Watch(journal, holder, now, self._here, PREFIX, self._take_over)
+        self._watch = Watch(journal, holder, now, self._here, PREFIX, self._take_over, answer)
         self._watching: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -333,10 +337,16 @@ class Runs:
         if info.sealed:
             return False
         try:
-            await self._watch.ask_to_cancel(about_of(info).holder, run_id)
+            await self._watch.tell(about_of(info).holder, Cancel(run_id))
         except JournalError:
             return True  # its gateway has died; the run is sealed soon
         return True
+
+    async def pass_on(self, run_id: str, owner: str, question: str, verdict: Verdict) -> None:
+        """The answer to a question of a run, to the process that it runs in. Raises ``ClientFault`` (404)."""
+        info = await self.info(run_id, owner)
+        with suppress(JournalError):  # its gateway has died; the run goes on elsewhere, or is sealed soon
+            await self._watch.tell(about_of(info).holder, Answered(run_id, question, owner, verdict))
 
     async def delete(self, run_id: str, owner: str) -> None:
         """Cancelled if it is under way, and forgotten. Raises ``ClientFault`` (404)."""

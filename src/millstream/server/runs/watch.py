@@ -5,8 +5,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 
-from millstream.core.errors import GatewayBug
+import msgspec
+
+from millstream.agent.approval import Verdict
+from millstream.core.errors import ClientFault, GatewayBug
 from millstream.server.runs.run import Run
 from millstream.server.runs.writing import LOST, last_words
 from millstream.sessions.base import StoreError
@@ -25,6 +29,26 @@ _RETRY_S = 1.0
 TakeOver = Callable[[StreamInfo], Awaitable[bool]]
 
 
+class Cancel(msgspec.Struct, frozen=True, tag=True):
+    """Somebody wants the run to end."""
+
+    run_id: str
+
+
+class Answered(msgspec.Struct, frozen=True, tag=True):
+    """``owner`` has answered a question of the run."""
+
+    run_id: str
+    question: str
+    owner: str
+    verdict: Verdict
+
+
+Wish = Cancel | Answered
+Answer = Callable[[str, str, Verdict, str], object]
+"""Gets run, question, verdict and owner. May raise ``ClientFault``."""
+
+
 class Watch:
     """``runs`` are those of this process, which is called ``holder``. ``take_over`` goes on with a run that was left,
     or says false: then it is sealed."""
@@ -37,6 +61,7 @@ class Watch:
         runs: Mapping[str, Run],
         prefix: str,
         take_over: TakeOver,
+        answer: Answer | None = None,
     ) -> None:
         self._journal = journal
         self._holder = holder
@@ -44,6 +69,7 @@ class Watch:
         self._runs = runs
         self._prefix = prefix
         self._take_over = take_over
+        self._answer = answer
         self._control = _CONTROL + holder
         self._heard = 0
 
@@ -120,10 +146,18 @@ class Watch:
             return
         self._heard += len(batch.entries)
         for entry in batch.entries:
-            run = self._runs.get(entry.decode())
-            if run is not None:
-                run.cancel()
+            self._heed(msgspec.json.decode(entry, type=Wish))
 
-    async def ask_to_cancel(self, holder: str, run_id: str) -> None:
+    def _heed(self, wish: Wish) -> None:
+        run = self._runs.get(wish.run_id)
+        if run is None:
+            return
+        if isinstance(wish, Cancel):
+            run.cancel()
+        elif self._answer is not None:
+            with suppress(ClientFault):  # it was checked where it was given
+                self._answer(wish.run_id, wish.question, wish.verdict, wish.owner)
+
+    async def tell(self, holder: str, wish: Wish) -> None:
         """Raises ``NoSuchStream`` where that process has not been seen for a day."""
-        await self._journal.append(_CONTROL + holder, [run_id.encode()])
+        await self._journal.append(_CONTROL + holder, [msgspec.json.encode(wish)])
