@@ -68,9 +68,9 @@ def spare_collector() -> None:
     https://docs.python.org/3/library/gc.html#gc.freeze. With CPython's own numbers a full collection stops all streams
     for 20 ms, and the collector takes a tenth of what short replies cost.
     """
-    gc.collect()
     gc.freeze()
     gc.set_threshold(_COLLECT_AFTER, 20, 20)
+    gc.enable()
 
 
 def make_server(app: Application, drain: float, ready: Callable[[], None], *, grace: float = GRACE_S) -> Server:
