@@ -330,3 +330,17 @@ def test_a_journal_that_cannot_be_reached_is_a_503(tmp_path: Path) -> None:
             server.say("CONFIG", "SET", "maxmemory", "0")
             assert streams.post("a", "y").status == 204
             assert streams.get("a").body == b"xy"
+
+
+@pytest.mark.parametrize("lifetime", [{"stream_ttl": "0"}, {"stream_expires_at": "2000-01-01T00:00:00Z"}])
+def test_a_stream_whose_time_is_over_at_once_is_made_and_gone(streams: Streams, lifetime: dict[str, str]) -> None:
+    name = "over/" + next(iter(lifetime))
+    assert streams.put(name, "one", **lifetime).status == 201
+    assert streams.get(name).status == 404
+    assert streams.put(name + "/closed", stream_closed="true", **lifetime).status == 201
+    streams.put("over/source", "one")
+    forked = streams.put(name + "/fork", stream_forked_from="/v1/stream/over/source", **lifetime)
+    assert forked.status in (201, 409)
+    assert streams.get("over/source").body == b"one"
+    assert streams.ask("DELETE", "over/source").status == 204
+    assert streams.get("over/source").status == 404, "nothing is left that goes on from it"

@@ -145,6 +145,11 @@ class Streams:
                 await self._take_over(owner, path, source, key, ask.fork.at)
             finish = self.journal.seal if ask.closed else self.journal.append
             last = await finish(key, entries, about=msgspec.json.encode(about))
+        except NoSuchStream:
+            if source is not None:
+                await self.journal.delete(key)
+                raise Refused(409, "the stream, or what is to be forked, was gone before it was made") from None
+            last = len(entries)  # made, and gone again: its time was over, or somebody deleted it
         except BaseException:
             await self.journal.delete(key)
             raise
