@@ -20,14 +20,14 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-import aiohttp
-from aiohttp import web
+from raw_client import RawClient
+from raw_upstream import JSON, Call, RawUpstream
 
 from millstream.config import Config, ProviderConfig, ToolsConfig
 from millstream.testing.gateway import GatewayThread
@@ -103,36 +103,34 @@ class Upstream:
         self.named: dict[str, int] = {}
         """When each tool was named last."""
 
-    async def chat(self, request: web.Request) -> web.StreamResponse:
-        asked = await request.json()
-        answer = web.StreamResponse(headers={"content-type": "text/event-stream"})
-        await answer.prepare(request)
+    async def chat(self, call: Call) -> None:
+        asked = json.loads(call.body)
+        await call.head()
         if asked["messages"][-1]["role"] == "tool":
-            await self._say(answer, {"role": "assistant", "content": "F" + stamp()})
+            await self._say(call, {"role": "assistant", "content": "F" + stamp()})
             end = "stop"
         else:
-            await self._say(answer, {"role": "assistant", "content": "T" + stamp()})
+            await self._say(call, {"role": "assistant", "content": "T" + stamp()})
             for index, name in enumerate(TOOLS):
                 await asyncio.sleep(PAUSE_S)
                 self.named[name] = time.monotonic_ns()
-                call = {"index": index, "id": f"c{index}", "type": "function"}
-                await self._say(answer, {"tool_calls": [call | {"function": {"name": name, "arguments": "{}"}}]})
+                named = {"index": index, "id": f"c{index}", "type": "function"}
+                await self._say(call, {"tool_calls": [named | {"function": {"name": name, "arguments": "{}"}}]})
             end = "tool_calls"
         await asyncio.sleep(PAUSE_S)
-        await self._say(answer, {}, end)
-        await answer.write(b"data: [DONE]\n\n")
-        return answer
+        await self._say(call, {}, end)
+        await call.send(b"data: [DONE]\n\n")
+        await call.end()
 
     @staticmethod
-    async def _say(answer: web.StreamResponse, delta: dict[str, Any], end: str | None = None) -> None:
+    async def _say(call: Call, delta: dict[str, Any], end: str | None = None) -> None:
         choice = {"index": 0, "delta": delta, "finish_reason": end}
         chunk = {"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice]}
-        await answer.write(b"data: %b\n\n" % json.dumps(chunk).encode())
+        await call.send(b"data: %b\n\n" % json.dumps(chunk).encode())
 
 
 class Client:
-    def __init__(self, session: aiohttp.ClientSession, gateway: str, upstream: Upstream, delays: Delays) -> None:
-        self._session = session
+    def __init__(self, gateway: RawClient, upstream: Upstream, delays: Delays) -> None:
         self._gateway = gateway
         self._upstream = upstream
         self._delays = delays
@@ -175,11 +173,14 @@ class Client:
             if delta.get("text", "").startswith("F"):
                 self._note("final", STAMP.search(delta["text"]), at)
 
-    async def _events(self, path: str, body: dict[str, Any]) -> Any:
-        async with self._session.post(self._gateway + path, json=body) as answer:
-            answer.raise_for_status()
-            async for line in answer.content:
-                at = time.monotonic_ns()
+    async def _events(self, path: str, body: dict[str, Any]) -> AsyncIterator[tuple[int, dict[str, Any]]]:
+        await self._gateway.send("POST", path, json.dumps(body).encode(), JSON)
+        status = await self._gateway.head()
+        if status != 200:
+            raise SystemExit(f"{path} answers with status {status}")
+        while piece := await self._gateway.body.read():
+            at = time.monotonic_ns()
+            for line in piece.splitlines():
                 if line.startswith(b"data: "):
                     yield at, json.loads(line[6:])
 
@@ -201,22 +202,15 @@ def gateway(upstream: str) -> Iterator[str]:
 
 async def measured(runs: int) -> Delays:
     upstream, delays = Upstream(), Delays()
-    app = web.Application()
-    app.router.add_post("/v1/chat/completions", upstream.chat)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    host, port = runner.addresses[0][:2]
-    with gateway(f"http://{host}:{port}") as url:
-        async with aiohttp.ClientSession() as session:
-            warm = Client(session, url, upstream, Delays())
-            client = Client(session, url, upstream, delays)
-            ways: list[Callable[[Client], Awaitable[None]]] = [Client.agent_run, Client.model_run]
-            for number in range(runs + 3):
-                for way in ways:
-                    await way(warm if number < 3 else client)
-    await runner.cleanup()
+    async with RawUpstream(upstream.chat) as model:
+        with gateway(model.url) as url:
+            host, _, port = url.removeprefix("http://").partition(":")
+            async with RawClient((host, int(port))) as wire:
+                warm, client = Client(wire, upstream, Delays()), Client(wire, upstream, delays)
+                ways: list[Callable[[Client], Awaitable[None]]] = [Client.agent_run, Client.model_run]
+                for number in range(runs + 3):
+                    for way in ways:
+                        await way(warm if number < 3 else client)
     return delays
 
 
