@@ -1,8 +1,8 @@
 """What keeping runs costs: PYTHONPATH=tests/support .venv/bin/python bench/journal.py [--redis URL]
 
 Processor time of this process (its threads included; Redis' own is not) per event, for runs that say 20 events per
-read; elapsed time until a reader who comes back has the first of 10,000 events; and processor time per event and reader
-of 500 readers.
+read, one by itself and 2,000 at once; elapsed time until a reader who comes back has the first of 10,000 events; and
+processor time per event and reader of 500 readers.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ EVENTS = 100_000
 BATCH = 20
 KEPT = 10_000
 READERS = 500
+RUNS = 2000
 ROUNDS = 5
 
 
@@ -54,6 +55,23 @@ async def _writing(journal: Journal, name: str) -> float:
         run = await runs.start(name, ABOUT, _says)
         await run.finished.wait()
         return (time.process_time() - began) / EVENTS
+
+
+async def _at_once(journal: Journal, name: str) -> float:
+    """Many runs of a hundred events."""
+
+    async def says(sink: RunSink) -> None:
+        sink.take(OPENING)
+        for _ in range(5):
+            wait = sink.take([TextDelta(0, "token ") for _ in range(BATCH)])
+            await (wait or asyncio.sleep(0))
+        sink.take(ENDING)
+
+    async with runs_on(journal, limit=600.0, most=RUNS + 1) as runs:
+        began = time.process_time()
+        started = [await runs.start(f"{name}-{number}", ABOUT, says) for number in range(RUNS)]
+        await asyncio.gather(*(run.finished.wait() for run in started))
+        return (time.process_time() - began) / (RUNS * 5 * BATCH)
 
 
 async def _coming_back(journal: Journal, name: str) -> float:
@@ -90,10 +108,16 @@ async def _readers(journal: Journal, name: str) -> float:
 
 async def _all(name: str, journal: Journal) -> None:
     writing = statistics.median([await _writing(journal, f"w{n}-{time.time_ns()}") for n in range(ROUNDS)])
+    at_once = await _at_once(journal, f"a{time.time_ns()}")
     back = statistics.median([await _coming_back(journal, f"b{n}-{time.time_ns()}") for n in range(ROUNDS)])
     readers = statistics.median([await _readers(journal, f"r{n}-{time.time_ns()}") for n in range(ROUNDS)])
-    figures = f"{writing * 1e6:6.2f} µs/event  {back * 1e3:6.1f} ms to the first of {KEPT}  "
-    print(f"{name:8}{figures}{readers * 1e6:6.2f} µs/event and reader")
+    told = (
+        f"{writing * 1e6:6.2f} µs/event",
+        f"{at_once * 1e6:6.2f} of {RUNS} runs",
+        f"{back * 1e3:6.1f} ms to the first of {KEPT}",
+        f"{readers * 1e6:6.2f} µs/event and reader",
+    )
+    print(f"{name:8}{'  '.join(told)}")
     await journal.aclose()
 
 
