@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from tools import Tools, says
 
 from millstream.agent.approval import Approvals, Verdict
 from millstream.config import Config, ProviderConfig, SessionsConfig, ToolsConfig
+from millstream.server.runs.manager import PREFIX
 from millstream.sessions.journal_sqlite import SqliteJournal
 from millstream.testing.gateway import GatewayThread
 from millstream.testing.upstream import replay_server
@@ -41,8 +43,34 @@ class Place:
         return len(self.tools[0].calls), len(self.tools[1].calls)
 
 
+class Late(SqliteJournal):
+    """Writes runs down only once another process waits for more of one."""
+
+    def __init__(self, path: Path, heard: threading.Event) -> None:
+        super().__init__(path, time.time, 2**26)
+        self._heard = heard
+
+    async def append(
+        self, key: str, entries: Sequence[bytes], *, expected: int | None = None, about: bytes | None = None
+    ) -> int:
+        if key.startswith(PREFIX):
+            await asyncio.to_thread(self._heard.wait)
+        return await super().append(key, entries, expected=expected, about=about)
+
+
+class Waiting(SqliteJournal):
+    def __init__(self, path: Path, heard: threading.Event) -> None:
+        super().__init__(path, time.time, 2**26)
+        self._heard = heard
+
+    async def wait(self, key: str, after: int, seconds: float) -> bool:
+        if key.startswith(PREFIX):
+            self._heard.set()
+        return await super().wait(key, after, seconds)
+
+
 @asynccontextmanager
-async def place(folder: Path) -> AsyncIterator[Place]:
+async def place(folder: Path, *, late: bool = False) -> AsyncIterator[Place]:
     tools = (Tools().add("weather", says("sun")), Tools().add("weather", says("sun")))
     async with replay_server(LOOP) as upstream:
         provider = ProviderConfig(dialect="openai_chat", base_url=upstream.url + "/v1", default_model="m")
@@ -52,10 +80,11 @@ async def place(folder: Path) -> AsyncIterator[Place]:
             tools=ToolsConfig(permissions={"weather": "ask"}),
             sessions=SessionsConfig(store="memory"),
         )
-        here, there = (
-            GatewayThread(config, tools=[one], journal=SqliteJournal(folder / "runs.db", time.time, 2**26))
-            for one in tools
-        )
+        path, heard = folder / "runs.db", threading.Event()
+        if not late:
+            heard.set()
+        here = GatewayThread(config, tools=[tools[0]], journal=Late(path, heard))
+        there = GatewayThread(config, tools=[tools[1]], journal=Waiting(path, heard))
         with here, there:
             yield Place(here, there, tools)
 
@@ -117,9 +146,10 @@ def test_an_ag_ui_run_is_resumed_and_read_again_at_another_gateway(tmp_path: Pat
     run(main())
 
 
-def test_a_chats_approval_is_answered_at_another_gateway(tmp_path: Path) -> None:
+@pytest.mark.parametrize("late", [False, True])
+def test_a_chats_approval_is_answered_at_another_gateway(tmp_path: Path, *, late: bool) -> None:
     async def main() -> None:
-        async with place(tmp_path) as site:
+        async with place(tmp_path, late=late) as site:
             first = events((await post(site.here, "/api/chat", {"id": "c1", "messages": [HELLO]}))[1])
             asked = next(one for one in first if one["type"] == "tool-approval-request")
             tool = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from contextlib import closing
 
@@ -12,6 +13,8 @@ from millstream.server.runs.manager import Runs
 from millstream.tools.base import Elicitation
 
 _MOST_PASSED_ON = 10_000
+_BEHIND_S = 3.0
+"""How much later than its reader the journal may know of a question."""
 
 
 class Questions:
@@ -28,7 +31,9 @@ class Questions:
         """None where nobody waits for it. Raises ``ClientFault`` (404) for a run that is not there, or not the
         caller's."""
         here = self._approvals.find(run_id, question_id, self._owner())
-        return (await self._elsewhere(run_id)).get(question_id) if here is None else here
+        if here is not None:
+            return here
+        return next(iter(await self._elsewhere(run_id, question_id)), None)
 
     async def give(self, run_id: str, question_id: str | None, verdict: Verdict) -> list[str]:
         """Answers a question of the run, or all that are open where none is named. The ids of those it answered.
@@ -38,7 +43,7 @@ class Questions:
         given = self._approvals.give(run_id, question_id, verdict, self._owner())
         if given:
             return given
-        found = [asked for asked in (await self._elsewhere(run_id)).values() if question_id in (None, asked.id)]
+        found = await self._elsewhere(run_id, question_id)
         for asked in found:
             asked.check(verdict)
         for asked in found:
@@ -57,13 +62,21 @@ class Questions:
         _, answered = await self._told(run_id, info.last)
         return lambda question: question not in answered and question not in self._passed_on
 
-    async def _elsewhere(self, run_id: str) -> dict[str, OpenQuestion]:
-        """What a run of another process waits for."""
-        info = await self._runs.info(run_id, self._owner())
-        if info.sealed or self._runs.is_here(run_id):
-            return {}
-        asked, answered = await self._told(run_id, info.last)
-        return {key: one for key, one in asked.items() if key not in answered and key not in self._passed_on}
+    async def _elsewhere(self, run_id: str, question_id: str | None) -> list[OpenQuestion]:
+        """What a run of another process waits for: that question, or all where none is named. It is waited for, since
+        its client may have heard of it before the journal."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + _BEHIND_S
+        while True:
+            info = await self._runs.info(run_id, self._owner())
+            if info.sealed or self._runs.is_here(run_id):
+                return []
+            asked, answered = await self._told(run_id, info.last)
+            closed = {*answered, *self._passed_on}
+            found = [one for one in asked.values() if one.id not in closed and question_id in (None, one.id)]
+            if found or question_id in closed or loop.time() >= end:
+                return found
+            await self._runs.journal.wait(info.key, info.last, end - loop.time())
 
     async def _told(self, run_id: str, last: int) -> tuple[dict[str, OpenQuestion], set[str]]:
         """What the run has asked up to entry ``last``, and the ids of what it knows the answers to."""
