@@ -118,6 +118,8 @@ class AgentRun:
         except MillstreamError as error:
             self.record.error = error
             await out.say(self._stitcher.fail(Fault.of(error)))
+        finally:
+            self._stitcher.let_go()  # else the conversation would wait for the garbage collector
 
     async def _loop(self, out: Outbox) -> None:
         await self._open(out)

@@ -23,6 +23,10 @@ from millstream.core.totals import total
 _APP_EVENTS: tuple[type, ...] = get_args(AppEvent)
 
 
+def _nothing_is(_: str) -> bool:
+    return False
+
+
 class Stitcher:
     """``is_ours`` tells which tools run here; ``new_call_id`` gives calls an id of their own. Where it is None no tool
     does, ids are the upstream's, and ``turn`` is not asked for."""
@@ -41,6 +45,11 @@ class Stitcher:
         self._ends: list[ev.ChoiceEnd] = []
         self._finish: ev.Finish | None = None
         self._assembler = Assembler()
+
+    def let_go(self) -> None:
+        """Nothing more is stitched: whoever made this is no longer asked, nor kept."""
+        self._is_ours = _nothing_is
+        self._new_call_id = None
 
     def begin(self) -> None:
         """Another model call begins."""

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 
 import pytest
 from gateway_site import run
 from run_site import BEFORE_TEXT, Hand, all_of, runs_on, saying, texts
 
+from millstream.agent.approval import Verdict
 from millstream.core.errors import ClientFault, Kind, PolicyRefusal, UpstreamFault
 from millstream.core.events import Fault, Finish, TextDelta, Usage
 from millstream.core.run_events import RunEnd, RunStart, Status
 from millstream.server.runs.manager import RunExists
 from millstream.server.runs.run import RunAbout, RunSink
+from millstream.server.runs.watch import Answered, Watch
+from millstream.sessions.journal import StreamInfo
+from millstream.sessions.journal_memory import MemoryJournal
 
 ABOUT = RunAbout("", surface="test", model="up/m")
 
@@ -361,5 +366,32 @@ def test_text_is_said_as_it_comes() -> None:
                 assert isinstance(entry.event, TextDelta)
                 assert entry.event.text == piece
             reader.close()
+
+    run(main())
+
+
+def test_what_is_asked_of_a_process_before_it_listens_is_heard_when_it_does() -> None:
+    async def main() -> None:
+        journal = MemoryJournal(time.time, 2**20)
+        heard: asyncio.Queue[str] = asyncio.Queue()
+
+        async def never(_: StreamInfo) -> bool:
+            return False
+
+        def answer(run_id: str, question: str, verdict: Verdict, owner: str) -> None:
+            heard.put_nowait(question)
+
+        async with runs_on(journal) as runs:
+            hand = Hand()
+            run = await runs.start("early", RunAbout(""), hand)
+            await hand.begun.wait()
+            one = Watch(journal, "late", time.time, {"early": run}, "run/", never, answer)
+            await Watch(journal, "other", time.time, {}, "run/", never).tell(
+                "late", Answered("early", "ap_1", "", Verdict(True))
+            )
+            listening = asyncio.create_task(one.keep_watch())
+            assert await heard.get() == "ap_1"
+            listening.cancel()
+            hand.finish()
 
     run(main())

@@ -226,6 +226,9 @@ class Run:
         finally:
             self.tail.close()
             self.finished.set()
+            # Else what it has said would wait for the garbage collector, and that may be long.
+            self.writer.let_go()
+            self.notes = None
 
     async def _produced(self, producer: Producer, limit: float) -> MillstreamError | None:
         """The error it ended with, if any."""

@@ -159,5 +159,10 @@ class Watch:
                 self._answer(wish.run_id, wish.question, wish.verdict, wish.owner)
 
     async def tell(self, holder: str, wish: Wish) -> None:
-        """Raises ``NoSuchStream`` where that process has not been seen for a day."""
-        await self._journal.append(_CONTROL + holder, [msgspec.json.encode(wish)])
+        """A process that has only begun may not have made its stream yet, and finds the wish in it when it does."""
+        key, said = _CONTROL + holder, [msgspec.json.encode(wish)]
+        try:
+            await self._journal.append(key, said)
+        except NoSuchStream:
+            await self._journal.create(key, b"", self._now() + _CONTROL_FOR_S)
+            await self._journal.append(key, said)

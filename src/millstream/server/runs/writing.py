@@ -75,6 +75,10 @@ class Writer:
         self._closing = True
         self._wake()
 
+    def let_go(self) -> None:
+        """Nothing more will be written, and nobody wants to hear of it."""
+        self._lost = _nothing
+
     async def write(self) -> None:
         """Until closed, and all is written or given up."""
         while True:
@@ -187,6 +191,10 @@ class Writer:
                 return
             else:
                 return
+
+
+def _nothing() -> None:
+    return
 
 
 def last_words(after: int, at: int, error: MillstreamError) -> list[bytes]:
