@@ -70,7 +70,8 @@ def serve(
     ] = False,
 ) -> int:
     """Start the gateway and serve until Ctrl-C."""
-    gc.disable()  # what the start makes stays: looking it through takes a tenth of the start (``run.spare_collector``)
+    if workers == 1:
+        gc.disable()  # until it serves (``run.spare_collector``): to look through what stays takes a tenth of the start
     from millstream.cli import gateway
     from millstream.cli.known import known
     from millstream.server import run, supervisor
