@@ -71,7 +71,10 @@ class ReadReply:
     name: str
     """Whose answer it is."""
 
-    ended = False
+    @property
+    def ended(self) -> bool:
+        """All of it has come and was taken. May be false where only a ``read`` would tell."""
+        return False
 
     async def read(self) -> bytes:
         raise NotImplementedError

@@ -43,7 +43,7 @@ class HttpReply(ReadReply):
         self._timer = self._loop.call_later(idle_timeout, self._look)
 
     @property
-    def ended(self) -> bool:  # type: ignore[override]  # the base's is a constant
+    def ended(self) -> bool:
         """All of it has come and was taken."""
         return self._connection is None or self._connection.reusable
 
