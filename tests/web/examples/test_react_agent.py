@@ -7,11 +7,12 @@ from collections.abc import Callable
 
 import pytest
 from browsing import Visit
+from chatting import ask, begun, ended
 from gate import Gate
 from looks import faults, picture
 from loose_wire import LooseWire
 from playwright.sync_api import Locator, Page, Route, expect
-from prompted import Line, Prompted
+from prompted import Prompted
 
 from millstream.testing.gateway import GatewayThread
 
@@ -25,27 +26,9 @@ def site(served: Callable[[str], LooseWire]) -> LooseWire:
     return served("react-agent")
 
 
-def ask(page: Page, words: str) -> None:
-    page.get_by_label("Message").fill(words)
-    page.get_by_role("button", name="Send").click()
-
-
 def answer(page: Page) -> Locator:
     """The last one."""
     return page.get_by_role("article", name="Agent").last.locator("> p").last
-
-
-def ended(page: Page) -> None:
-    expect(page.get_by_role("button", name="Send")).to_be_visible()
-
-
-def begun(page: Page, model: Prompted) -> Line:
-    """A question whose answer has begun."""
-    ask(page, "Count.")
-    line = model.line()
-    line.say("One two")
-    expect(answer(page)).to_have_text("One two")
-    return line
 
 
 def asks_for_money(page: Page, model: Prompted) -> None:
@@ -60,7 +43,7 @@ def asks_for_money(page: Page, model: Prompted) -> None:
 
 def test_an_answer_comes_word_by_word(visit: Visit, site: LooseWire, model: Prompted) -> None:
     page = visit(site.url)
-    line = begun(page, model)
+    line = begun(page, model, answer)
     expect(page.get_by_role("button", name="Stop")).to_be_visible()
     line.say(" three.")
     expect(answer(page)).to_have_text("One two three.")
@@ -71,7 +54,7 @@ def test_an_answer_comes_word_by_word(visit: Visit, site: LooseWire, model: Prom
 
 def test_a_reload_in_the_middle_of_a_run_goes_on_with_it(visit: Visit, site: LooseWire, model: Prompted) -> None:
     page = visit(site.url)
-    line = begun(page, model)
+    line = begun(page, model, answer)
     page.reload()
     expect(answer(page)).to_have_text("One two")
     expect(page.get_by_role("button", name="Stop")).to_be_visible()
@@ -87,7 +70,7 @@ def test_what_was_said_while_the_page_was_away_is_there_when_it_is_back(
     visit: Visit, site: LooseWire, model: Prompted
 ) -> None:
     page = visit(site.url)
-    line = begun(page, model)
+    line = begun(page, model, answer)
     address = page.url
     page.goto("about:blank")
     line.say(" three.")
@@ -99,7 +82,7 @@ def test_what_was_said_while_the_page_was_away_is_there_when_it_is_back(
 
 def test_a_browser_that_was_offline_goes_on(visit: Visit, site: LooseWire, model: Prompted) -> None:
     page = visit(site.url, expects=BROKEN)
-    line = begun(page, model)
+    line = begun(page, model, answer)
     page.context.set_offline(True)  # which alone leaves connections that are there
     site.pull()
     expect(page.get_by_role("status")).to_contain_text(LOST)
@@ -119,7 +102,7 @@ def test_a_browser_that_was_offline_goes_on(visit: Visit, site: LooseWire, model
 
 def test_two_tabs_follow_one_run_and_each_other(visit: Visit, site: LooseWire, model: Prompted) -> None:
     one = visit(site.url)
-    line = begun(one, model)
+    line = begun(one, model, answer)
     two = one.context.new_page()
     two.goto(one.url)
     expect(answer(two)).to_have_text("One two")
@@ -144,7 +127,7 @@ def test_stop_ends_the_models_work_and_the_next_question_is_answered(
     visit: Visit, site: LooseWire, model: Prompted
 ) -> None:
     page = visit(site.url)
-    line = begun(page, model)
+    line = begun(page, model, answer)
     page.get_by_role("button", name="Stop").click()
     line.gone()
     ended(page)
@@ -170,7 +153,7 @@ def test_stop_ends_a_run_that_went_on_from_an_answer(visit: Visit, site: LooseWi
 
 def test_a_run_that_fails_says_so_and_the_page_goes_on(visit: Visit, site: LooseWire, model: Prompted) -> None:
     page = visit(site.url)
-    begun(page, model).fail("the wheel is stuck")
+    begun(page, model, answer).fail("the wheel is stuck")
     expect(page.get_by_role("alert")).to_contain_text("the wheel is stuck")
     expect(answer(page)).to_have_text("One two")
     ask(page, "Again?")

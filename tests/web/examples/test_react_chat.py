@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 from browsing import Visit
+from chatting import ask, begun, ended
 from gate import Gate
 from looks import faults, picture
 from loose_wire import LooseWire
@@ -24,18 +25,9 @@ def site(served: Callable[[str], LooseWire]) -> LooseWire:
     return served("react-chat")
 
 
-def ask(page: Page, words: str) -> None:
-    page.get_by_label("Message").fill(words)
-    page.get_by_role("button", name="Send").click()
-
-
 def answer(page: Page) -> Locator:
     """The last one."""
     return page.get_by_role("article", name="Assistant").last.locator("> p").last
-
-
-def ended(page: Page) -> None:
-    expect(page.get_by_role("button", name="Send")).to_be_visible()
 
 
 def test_an_answer_comes_word_by_word(visit: Visit, site: LooseWire, model: Prompted) -> None:
@@ -56,10 +48,7 @@ def test_an_answer_comes_word_by_word(visit: Visit, site: LooseWire, model: Prom
 
 def test_a_reload_in_the_middle_of_an_answer_goes_on_with_it(visit: Visit, site: LooseWire, model: Prompted) -> None:
     page = visit(site.url)
-    ask(page, "Count.")
-    line = model.line()
-    line.say("One two")
-    expect(answer(page)).to_have_text("One two")
+    line = begun(page, model, answer)
     page.reload()
     expect(answer(page)).to_have_text("One two")
     expect(page.get_by_role("button", name="Stop")).to_be_visible()
@@ -75,10 +64,7 @@ def test_what_was_said_while_the_page_was_away_is_there_when_it_is_back(
     visit: Visit, site: LooseWire, model: Prompted
 ) -> None:
     page = visit(site.url)
-    ask(page, "Count.")
-    line = model.line()
-    line.say("One two")
-    expect(answer(page)).to_have_text("One two")
+    line = begun(page, model, answer)
     address = page.url
     page.goto("about:blank")
     line.say(" three.")
@@ -90,10 +76,7 @@ def test_what_was_said_while_the_page_was_away_is_there_when_it_is_back(
 
 def test_a_browser_that_was_offline_goes_on(visit: Visit, site: LooseWire, model: Prompted) -> None:
     page = visit(site.url, expects=BROKEN)
-    ask(page, "Count.")
-    line = model.line()
-    line.say("One two")
-    expect(answer(page)).to_have_text("One two")
+    line = begun(page, model, answer)
     page.context.set_offline(True)  # which alone leaves connections that are there
     site.pull()
     expect(page.get_by_role("status")).to_contain_text(LOST)
@@ -113,10 +96,7 @@ def test_a_browser_that_was_offline_goes_on(visit: Visit, site: LooseWire, model
 
 def test_a_connection_that_breaks_is_made_again(visit: Visit, site: LooseWire, model: Prompted) -> None:
     page = visit(site.url, expects=BROKEN)
-    ask(page, "Count.")
-    line = model.line()
-    line.say("One two")
-    expect(answer(page)).to_have_text("One two")
+    line = begun(page, model, answer)
     site.pull()
     expect(page.get_by_role("status")).to_contain_text(LOST)
     line.say(" three.")
@@ -128,10 +108,7 @@ def test_a_connection_that_breaks_is_made_again(visit: Visit, site: LooseWire, m
 
 def test_two_tabs_follow_one_answer_and_each_other(visit: Visit, site: LooseWire, model: Prompted) -> None:
     one = visit(site.url)
-    ask(one, "Count.")
-    line = model.line()
-    line.say("One two")
-    expect(answer(one)).to_have_text("One two")
+    line = begun(one, model, answer)
     two = one.context.new_page()
     two.goto(one.url)
     expect(answer(two)).to_have_text("One two")
@@ -156,10 +133,7 @@ def test_stop_ends_the_models_work_and_the_next_question_is_answered(
     visit: Visit, site: LooseWire, model: Prompted
 ) -> None:
     page = visit(site.url)
-    ask(page, "Count.")
-    line = model.line()
-    line.say("One two")
-    expect(answer(page)).to_have_text("One two")
+    line = begun(page, model, answer)
     page.get_by_role("button", name="Stop").click()
     line.gone()
     ended(page)
@@ -172,10 +146,7 @@ def test_stop_ends_the_models_work_and_the_next_question_is_answered(
 
 def test_an_answer_that_fails_says_so_and_the_page_goes_on(visit: Visit, site: LooseWire, model: Prompted) -> None:
     page = visit(site.url)
-    ask(page, "Count.")
-    line = model.line()
-    line.say("One two")
-    expect(answer(page)).to_have_text("One two")
+    line = begun(page, model, answer)
     line.fail("the wheel is stuck")
     expect(page.get_by_role("alert")).to_contain_text("the wheel is stuck")
     expect(answer(page)).to_have_text("One two")
