@@ -109,7 +109,7 @@ def _surface_routes(surfaces: Surfaces) -> list[BaseRoute]:
         *surfaces.responses.routes(pulse),
         *surfaces.plain.routes(pulse),
         *surfaces.agents.routes(pulse),
-        *front_routes(config, gateway, surfaces.agent, runs, deliveries, owner, pulse),
+        *front_routes(config, gateway, surfaces.agent, runs, deliveries, owner, surfaces.agents.questions, pulse),
         *durable.routes(config, runs, deliveries, owner, pulse),
         *openapi.routes(),
         *ConversationSurface(config, gateway, runs, deliveries).routes(pulse),

@@ -82,6 +82,7 @@ class AgentSurface:
         self._runs = runs
         self._deliveries = deliveries
         self._owner = owner
+        self.questions = Questions(runs, agent.approvals, owner)
 
     def routes(self, pulse: Pulse) -> list[BaseRoute]:
         """Silence is filled as ``runs.heartbeat`` says, not as ``pulse`` does."""
@@ -98,8 +99,7 @@ class AgentSurface:
             max_body,
             compress=settings.compression,
         )
-        questions = Questions(self._runs, self._agent.approvals, self._owner)
-        small = SmallAnswers(self._gateway, self._agent, questions, max_body)
+        small = SmallAnswers(self._gateway, self._agent, self.questions, max_body)
         return [
             Route("/mcp/chat", chat, methods=["POST"]),
             Route("/mcp/chat/stream", chat, methods=["POST"]),

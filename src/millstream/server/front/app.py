@@ -24,7 +24,14 @@ EXPOSED_HEADERS = ("x-workflow-run-id", "x-workflow-stream-tail-index", "x-verce
 
 
 def front_routes(
-    config: Config, gateway: Gateway, agent: Agent, runs: Runs, deliveries: Deliveries, owner: Owner, pulse: Pulse
+    config: Config,
+    gateway: Gateway,
+    agent: Agent,
+    runs: Runs,
+    deliveries: Deliveries,
+    owner: Owner,
+    questions: Questions,
+    pulse: Pulse,
 ) -> list[BaseRoute]:
     """Silence is filled as ``runs.heartbeat`` says, not as ``pulse`` does."""
     settings = config.runs
@@ -34,7 +41,7 @@ def front_routes(
         runs,
         deliveries,
         owner,
-        Questions(runs, agent.approvals, owner),
+        questions,
         Names(runs.journal, owner, gateway.now, settings.keep_for),
         replace(pulse, heartbeat=settings.heartbeat),
         config.server.max_body,
