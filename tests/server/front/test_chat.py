@@ -255,11 +255,13 @@ def test_stop_ends_the_run_for_all_its_readers() -> None:
             seen = b""
             while b"tool-input-available" not in seen:
                 seen += await client.body.read()
-            gate.set()
             async with RawClient(gateway.address) as other:
                 status, data = await other.ask("POST", "/api/chat/c1/stop")
                 assert (status, json.loads(data)) == (200, {"stopped": True})
-            assert kinds(chunks(seen + await client.body.rest()))[-1] == "finish"
+            told = chunks(seen + await client.body.rest())
+            gate.set()
+            assert kinds(told)[-1] == "finish"
+            assert "tool-output-available" not in kinds(told)
             async with RawClient(gateway.address) as other:
                 assert json.loads((await other.ask("POST", "/api/chat/nobody/stop"))[1]) == {"stopped": False}
 
