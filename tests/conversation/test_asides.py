@@ -39,6 +39,23 @@ def test_an_intent_is_found_in_whatever_surrounds_it(said: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("rest", "entities"),
+    [
+        ("", {}),
+        (', "entities": [{"name": "city", "value": "Ro', {}),
+        (', "entities": [{"name": "city", "value": "Rome"}, {"name": "day, [or", "value": "\\"Fri, ', {"city": "Rome"}),
+        (', "entities": {"city": "Rome", "day', {"city": "Rome"}),
+    ],
+)
+def test_an_intent_is_found_where_the_model_was_cut_off(rest: str, entities: dict[str, str]) -> None:
+    assert read_intent('{"intent": "book_flight", "more": {"note": "a, {b"}' + rest) == Intent("book_flight", entities)
+
+
+def test_suggestions_are_found_where_the_model_was_cut_off() -> None:
+    assert read_suggestions('{"suggestions": ["One", "Two, or", "Thr') == ("One", "Two, or")
+
+
+@pytest.mark.parametrize(
     "said", ["", "I cannot.", "{", '{"intent": ""}', '{"intent": 7}', "[1]", "{" * 5000 + "}" * 5000]
 )
 def test_what_has_no_intent_has_none(said: str) -> None:

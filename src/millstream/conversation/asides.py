@@ -3,6 +3,7 @@ next, and what was said so far in short. Their answers are JSON, as far as the m
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -121,10 +122,14 @@ def _entities(said: object) -> dict[str, Any]:
     """As pairs, which strict schemas can describe, or as the object that models like to write all the same."""
     pairs: list[tuple[object, object]] = []
     if isinstance(said, Mapping):
-        pairs = [(name, value) for name, value in said.items() if isinstance(value, str | int | float)]
+        pairs = list(said.items())
     elif isinstance(said, list):
         pairs = [(one.get("name"), one.get("value")) for one in said if isinstance(one, Mapping)]
-    plain = {str(name)[:_LONGEST]: _plain(value) for name, value in pairs if isinstance(name, str) and name}
+    plain = {
+        name[:_LONGEST]: _plain(value)
+        for name, value in pairs
+        if isinstance(name, str) and name and isinstance(value, str | int | float)
+    }
     return dict(list(plain.items())[:_MOST_ENTITIES])
 
 
@@ -133,19 +138,51 @@ def _plain(value: object) -> Any:
 
 
 _MOST_TRIED = 20
+_DEEPEST = 20
+_STRUCTURE = re.compile(r'\\.|[{}\[\],"]', re.DOTALL)
+"""What a JSON text is put together by; an escaped quote is none."""
 
 
 def _objects(text: str) -> Iterator[Mapping[str, Any]]:
-    """JSON objects in ``text``: all of it, or what stands between words of the model's own, a Markdown fence say."""
+    """JSON objects in ``text``: all of it, or what stands between words of the model's own, a Markdown fence say; at
+    last the one that a model of many words did not come to the end of, as far as it is complete."""
     end = text.rfind("}") + 1
-    start = text.find("{")
+    first = start = text.find("{")
     for _ in range(_MOST_TRIED):
         if start < 0 or end <= start:
-            return
-        try:
-            found = msgspec.json.decode(text[start:end])
-        except (msgspec.DecodeError, RecursionError):
-            found = None
-        if isinstance(found, Mapping):
-            yield found
+            break
+        yield from _object(text[start:end])
         start = text.find("{", start + 1)
+    if first >= 0:
+        yield from _object(_closed(text[first:]))
+
+
+def _object(text: str) -> Iterator[Mapping[str, Any]]:
+    try:
+        found = msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return
+    if isinstance(found, Mapping):
+        yield found
+
+
+def _closed(text: str) -> str:
+    """``text`` up to its last complete value, with what is open there closed: a comma outside strings follows one."""
+    closed = ""
+    open_: list[str] = []
+    in_string = False
+    for found in _STRUCTURE.finditer(text):
+        mark = found[0]
+        if mark == '"':
+            in_string = not in_string
+        elif in_string or len(mark) > 1:
+            continue
+        elif mark in "{[":
+            if len(open_) == _DEEPEST:
+                break
+            open_.append("}" if mark == "{" else "]")
+        elif mark == ",":
+            closed = text[: found.start()] + "".join(reversed(open_))
+        elif open_:
+            open_.pop()
+    return closed
