@@ -161,7 +161,8 @@ base_url = "http://127.0.0.1:{upstream}{path}"
 
 
 def _floor(subject: Subject, place: Place) -> Launch:
-    return Launch([sys.executable, str(_ROOT / "bench/floor.py"), str(place.port), str(place.upstream)])
+    how = ["translate"] if subject.client != subject.upstream else []
+    return Launch([sys.executable, str(_ROOT / "bench/floor.py"), str(place.port), str(place.upstream), *how])
 
 
 def _millstream(subject: Subject, place: Place) -> Launch:
@@ -199,6 +200,7 @@ SUBJECTS = (
         version=_nginx_version,
     ),
     Subject(name="floor", title="Python's floor, bytes as they are", start=_floor),
+    Subject(name="floor-translate", title="Python's floor: Anthropic ← Chat", client="anthropic", start=_floor),
     Subject(
         name="millstream-translate",
         title="millstream: Anthropic ← Chat",
