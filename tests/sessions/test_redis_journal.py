@@ -85,7 +85,7 @@ def test_an_answer_that_got_lost_is_asked_for_again_and_nothing_done_twice(serve
     writer appends next comes after it or instead of it, and neither comes twice."""
 
     async def main() -> None:
-        journal = _journal(server, patience=0.2)
+        journal = _journal(server, patience=0.5)
         await journal.create("a", b"", LATER)
         await journal.append("a", [b"1"])
         server.pause()
@@ -105,7 +105,7 @@ def test_an_answer_that_got_lost_is_asked_for_again_and_nothing_done_twice(serve
 
 def test_a_server_that_is_not_there_is_an_error_soon_also_for_those_who_wait(server: RedisServer) -> None:
     async def main() -> None:
-        journal = _journal(server, patience=0.1)
+        journal = _journal(server, patience=0.5)
         await journal.create("a", b"", LATER)
         waiting = asyncio.create_task(journal.wait("a", 0, 600))
         assert not await journal.wait("a", 0, 0.05)

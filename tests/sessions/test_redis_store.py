@@ -69,7 +69,7 @@ def test_a_restart_in_between_is_not_noticed(server: RedisServer) -> None:
 
 def test_a_server_that_is_not_there_is_an_error_soon(server: RedisServer) -> None:
     async def main() -> None:
-        store = _store(server, patience=0.1)
+        store = _store(server, patience=0.5)
         server.stop()
         async with asyncio.timeout(20):
             with pytest.raises(StoreError, match="the session store in Redis cannot be used: "):
@@ -83,7 +83,7 @@ def test_a_server_that_is_not_there_is_an_error_soon(server: RedisServer) -> Non
 
 def test_a_server_that_does_not_answer_is_an_error_soon(server: RedisServer) -> None:
     async def main() -> None:
-        store = _store(server, patience=0.1)
+        store = _store(server, patience=0.5)
         await store.put("a", b"1", FOREVER)
         server.pause()
         async with asyncio.timeout(20):
@@ -116,7 +116,7 @@ def test_a_full_server_says_so_and_is_still_read(server: RedisServer) -> None:
 def test_a_password_that_is_wrong_is_told_and_not_shown(server: RedisServer) -> None:
     async def main() -> None:
         server.say("CONFIG", "SET", "requirepass", "right")
-        store = RedisStore(server.url + "?password=secret-word", lambda: 0.0, 1000, patience=0.1)
+        store = RedisStore(server.url + "?password=secret-word", lambda: 0.0, 1000, patience=0.5)
         with pytest.raises(StoreError, match="password") as told:
             await store.get("a")
         assert "secret-word" not in str(told.value)

@@ -254,7 +254,7 @@ def test_the_event_loop_goes_on_while_a_model_loads_and_answers(model: Path) -> 
 
     loading, answering, reads = asyncio.run(main())
     # A loop that was blocked by each load and by each token would have gone round about once for each.
-    assert loading > 500
+    assert loading > 50
     assert answering > 20 * reads
 
 

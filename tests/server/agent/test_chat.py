@@ -225,7 +225,7 @@ def test_progress_leaves_while_the_tool_runs_and_silence_is_filled() -> None:
             await client.send("POST", "/mcp/chat/stream", b'{"query": "Weather?"}')
             assert await client.head() == 200
             seen = b""
-            while b": keepalive\n\n" not in seen:
+            while b": keepalive\n\n" not in seen.partition(b'"tool_progress"')[2]:
                 seen += await client.body.read()
             told = [event for event in frames(seen) if event["type"] == "tool_progress"][-1]
             assert (told["message"], told["progress"]) == ("third", {"current": 3, "total": 7})
