@@ -98,6 +98,15 @@ def test_the_container_installs_extras_that_there_are_and_serves() -> None:
     assert 'CMD ["serve"' in text
 
 
+def test_the_image_is_built_of_what_the_package_is_made_of() -> None:
+    root = EXAMPLES.parents[1]
+    everything, *let_in = [line for line in (root / ".dockerignore").read_text().splitlines() if line[:1] in ("*", "!")]
+    assert everything == "*"
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    needed = {"src", "pyproject.toml", "constraints.txt", project["readme"], *project["license-files"]}
+    assert {name.removeprefix("!") for name in let_in if name[:1] == "!"} == needed
+
+
 def test_addresses_of_the_compose_file_are_those_of_its_load_balancer() -> None:
     compose, haproxy = (EXAMPLES / "compose.yaml").read_text(), (EXAMPLES / "haproxy.cfg").read_text()
     assert re.findall(r"ipv4_address: (\S+)", compose) == re.findall(r"server \w+ ([\d.]+):8090", haproxy)
