@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -37,6 +38,7 @@ class Screen:
             cwd=str(folder),
             dimensions=(rows, columns),
             timeout=LIMIT,
+            preexec_fn=_heed_the_keyboard,
         )
         self._child.delaybeforesend = None
 
@@ -75,8 +77,10 @@ class Screen:
 
     def ended(self) -> int:
         """The exit status, once the command has ended."""
+        end = time.monotonic() + LIMIT
         try:
             while True:
+                assert time.monotonic() < end, f"never ended\n{self.text}"
                 self._read()
         except pexpect.EOF:
             self._child.close()
@@ -91,3 +95,9 @@ class Screen:
             return
         self.raw += data
         self._stream.feed(data)
+
+
+def _heed_the_keyboard() -> None:
+    """As in a terminal, also where the tests themselves run in the background and do not hear of Ctrl-C."""
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
