@@ -17,7 +17,7 @@ import pytest
 
 from millstream.sessions.base import StoreError
 from millstream.sessions.database import open_database
-from millstream.sessions.journal import Batch
+from millstream.sessions.journal import Batch, JournalError
 from millstream.sessions.journal_memory import MemoryJournal
 from millstream.sessions.journal_sqlite import SqliteJournal
 from millstream.testing.journal import check_journal
@@ -233,6 +233,22 @@ def test_a_journal_of_another_version_is_refused(tmp_path: Path) -> None:
         journal = SqliteJournal(tmp_path / "j.db", now, LIMIT)
         with pytest.raises(StoreError, match="version 99"):
             await journal.info("a")
+        await journal.aclose()
+
+    asyncio.run(main())
+
+
+def test_a_row_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    async def main() -> None:
+        journal = SqliteJournal(tmp_path / "j.db", now, LIMIT)
+        await journal.create("a", b"", LATER)
+        await journal.append("a", [b"1"])
+        with sqlite3.connect(tmp_path / "j.db") as database:
+            database.execute("UPDATE entries SET data = ?", (b"\xc1",))
+        database.close()
+        with pytest.raises(JournalError, match="cannot be read"):
+            await journal.read("a", 0)
+        assert (await journal.info("a")).last == 1
         await journal.aclose()
 
     asyncio.run(main())

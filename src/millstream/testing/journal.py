@@ -11,6 +11,7 @@ from millstream.sessions.journal import (
     JournalError,
     NoSuchStream,
     SequenceConflict,
+    StreamInfo,
     StreamSealed,
     Trimmed,
 )
@@ -27,6 +28,7 @@ async def check_journal(make: Make) -> None:
     checks = (
         _numbers_without_holes,
         _creates_once,
+        _reads_from_anywhere,
         _refuses_what_cannot_be,
         _reads_in_pieces,
         _seals,
@@ -37,6 +39,7 @@ async def check_journal(make: Make) -> None:
         _lists,
         _deletes,
         _bounds_itself,
+        _bounds_what_comes_many_at_a_time,
         _keeps_writers_apart,
         _serves_many,
     )
@@ -87,6 +90,24 @@ async def _creates_once(journal: Journal, clock: _Clock) -> None:
     info = await journal.info("a")
     assert (info.key, info.about, info.created, info.expires) == ("a", b"about", clock.time, _LATER)
     assert (info.first, info.last, info.size, info.sealed) == (1, 0, 0, False)
+
+
+async def _reads_from_anywhere(journal: Journal, _: _Clock) -> None:
+    """However many came together."""
+    said = [bytes([number % 251]) * (number % 80) for number in range(500)]
+    await journal.create("a", b"", _LATER)
+    begin = 0
+    for many in (1, 7, 2, 300, 190):
+        await journal.append("a", said[begin : begin + many])
+        begin += many
+    for after in (0, 1, 5, 8, 10, 150, 309, 310, 311, 499, 500):
+        for most in (1, 1000, 10**6):
+            batch = await journal.read("a", after, most)
+            entries = list(batch.entries)
+            assert (batch.first, entries) == (after + 1, said[after : after + len(entries)])
+            assert entries or after == 500
+            assert len(entries) <= 1 or sum(map(len, entries)) <= most
+        assert after + len(entries) == 500
 
 
 async def _refuses_what_cannot_be(journal: Journal, _: _Clock) -> None:
@@ -207,15 +228,31 @@ async def _bounds_itself(journal: Journal, _: _Clock) -> None:
     last = 0
     for _round in range(300):
         last = await journal.append("growing", [bytes(1000)])
-    info = await journal.info("growing")
+    info = await _trimmed(journal, "growing")
     assert info.last == last == 300
+    await _refused(NoSuchStream, journal.info("old"))
+
+
+async def _bounds_what_comes_many_at_a_time(journal: Journal, _: _Clock) -> None:
+    await journal.create("growing", b"", _LATER)
+    for begin in range(1, 1001, 50):
+        await journal.append("growing", [b"%0500d" % number for number in range(begin, begin + 50)])
+    info = await _trimmed(journal, "growing")
+    assert info.last == 1000
+    assert info.first < 990
+    for number in (info.first, info.first + 1, 1000):
+        assert (await journal.read("growing", number - 1, 1)).entries == [b"%0500d" % number]
+
+
+async def _trimmed(journal: Journal, key: str) -> StreamInfo:
+    info = await journal.info(key)
     assert info.first > 1
     assert info.size <= _MAX_BYTES * 1.1
-    await _refused(NoSuchStream, journal.info("old"))
-    trimmed = await _refused(Trimmed, journal.read("growing", 0))
+    trimmed = await _refused(Trimmed, journal.read(key, 0))
     assert isinstance(trimmed, Trimmed)
     assert trimmed.first == info.first
-    assert (await journal.read("growing", info.first - 1)).first == info.first
+    assert (await journal.read(key, info.first - 1)).first == info.first
+    return info
 
 
 async def _keeps_writers_apart(journal: Journal, _: _Clock) -> None:
