@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections import Counter
 from collections.abc import Generator
 from pathlib import Path
@@ -15,6 +16,10 @@ from hypothesis import HealthCheck, settings
 
 settings.register_profile("millstream", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("millstream")  # no test is about how fast this machine is
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    # So a shell begins what it runs in the background, and every program that a test starts would be deaf to Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REQUIRE_ALL = os.environ.get("REQUIRE_ALL") == "1"
 CORPUS = Path(os.environ.get("MILLSTREAM_CORPUS") or Path(__file__).parents[1] / "../shared/corpus").resolve()

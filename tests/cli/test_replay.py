@@ -94,14 +94,17 @@ def test_as_an_upstream_it_answers_a_stock_client_until_ctrl_c(shell: Shell, rec
     with subprocess.Popen(
         command, env=shell.environ, cwd=shell.home, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
-        assert process.stdout is not None
-        url = process.stdout.readline().strip()
-        with Anthropic(base_url=url, api_key="any") as client:
-            message = client.messages.create(
-                model="any", max_tokens=10, messages=[{"role": "user", "content": "Tell me about rivers"}]
-            )
-        process.send_signal(2)
-        _, errors = process.communicate(timeout=LIMIT)
+        try:
+            assert process.stdout is not None
+            url = process.stdout.readline().strip()
+            with Anthropic(base_url=url, api_key="any") as client:
+                message = client.messages.create(
+                    model="any", max_tokens=10, messages=[{"role": "user", "content": "Tell me about rivers"}]
+                )
+            process.send_signal(2)
+            _, errors = process.communicate(timeout=LIMIT)
+        finally:
+            process.kill()
     assert [block.text for block in message.content if block.type == "text"] == ["".join(WORDS)]
     assert (process.returncode, errors) == (0, "")
 

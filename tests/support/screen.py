@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -38,7 +37,6 @@ class Screen:
             cwd=str(folder),
             dimensions=(rows, columns),
             timeout=LIMIT,
-            preexec_fn=_heed_the_keyboard,
         )
         self._child.delaybeforesend = None
 
@@ -95,9 +93,3 @@ class Screen:
             return
         self.raw += data
         self._stream.feed(data)
-
-
-def _heed_the_keyboard() -> None:
-    """As in a terminal, also where the tests themselves run in the background and do not hear of Ctrl-C."""
-    for number in (signal.SIGINT, signal.SIGQUIT):
-        signal.signal(number, signal.SIG_DFL)
