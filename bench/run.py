@@ -28,8 +28,8 @@ RESULTS = HERE / "results"
 _PROFILERS = {
     "py-spy": ["py-spy", "record", "--pid", "{pid}", "--duration", "{seconds}", "--rate", "500", "--native",
                "--format", "raw", "--output", "{file}.folded"],
-    "flame": ["py-spy", "record", "--pid", "{pid}", "--duration", "{seconds}", "--rate", "500", "--nonblocking",
-              "--function", "--format", "flamegraph", "--output", "{file}.svg"],
+    "flame": ["py-spy", "record", "--pid", "{pid}", "--duration", "{seconds}", "--rate", "100", "--native",
+              "--gil", "--function", "--format", "flamegraph", "--output", "{file}.svg"],
     "perf": ["perf", "record", "-g", "-p", "{pid}", "-o", "{file}.perf", "--", "sleep", "{seconds}"],
 }  # fmt: skip
 
