@@ -168,7 +168,7 @@ def _object(text: str) -> Iterator[Mapping[str, Any]]:
 
 def _closed(text: str) -> str:
     """``text`` up to its last complete value, with what is open there closed: a comma outside strings follows one."""
-    closed = ""
+    end, ends = 0, ""
     open_: list[str] = []
     in_string = False
     for found in _STRUCTURE.finditer(text):
@@ -182,7 +182,7 @@ def _closed(text: str) -> str:
                 break
             open_.append("}" if mark == "{" else "]")
         elif mark == ",":
-            closed = text[: found.start()] + "".join(reversed(open_))
+            end, ends = found.start(), "".join(reversed(open_))
         elif open_:
             open_.pop()
-    return closed
+    return text[:end] + ends
