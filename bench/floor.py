@@ -10,18 +10,15 @@ from __future__ import annotations
 import asyncio
 import gc
 import sys
-from collections.abc import Sequence
 from typing import cast
 
 import httptools
 import uvloop
 
-from millstream.core.assemble import Assembler
-from millstream.core.events import Event
 from millstream.core.messages import Request
 from millstream.dialects import anthropic, openai_chat
 from millstream.dialects.base import ClientCall, ReplyContext, Target
-from millstream.relay import HubRelay
+from millstream.relay import Collector, HubRelay
 
 CHAT, MESSAGES = openai_chat.DIALECT, anthropic.DIALECT
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -114,7 +111,7 @@ class TranslatedUpstream(Upstream):
     def begin(self, request: Request) -> None:
         context = ReplyContext("msg_1", 1, request)
         self._head = HEAD
-        self._folded = None if request.stream else Folded()
+        self._folded = None if request.stream else Collector()
         self._relay = HubRelay(CHAT.parser(), self._folded or MESSAGES.renderer(context))
         self._context = context
         self._pieces: list[bytes] = []
@@ -124,9 +121,9 @@ class TranslatedUpstream(Upstream):
         self._parser.feed_data(data)
         out = self._relay.feed(b"".join(self._pieces))
         self._pieces.clear()
-        said = b"%b%x\r\n%b\r\n" % (self._head, len(out), out) if out else b""
+        said = b""
         if out:
-            self._head = b""
+            said, self._head = b"%b%x\r\n%b\r\n" % (self._head, len(out), out), b""
         if self._ended:
             said += b"0\r\n\r\n" if self._folded is None else self._whole(self._folded)
         if self.client is not None and said:
@@ -140,7 +137,7 @@ class TranslatedUpstream(Upstream):
     def on_message_complete(self) -> None:
         self._ended = True
 
-    def _whole(self, folded: Folded) -> bytes:
+    def _whole(self, folded: Collector) -> bytes:
         body = MESSAGES.render_reply(folded.assembler.reply(), self._context)
         return WHOLE_HEAD % len(body) + body
 
@@ -159,20 +156,6 @@ class TranslatedClient(Client):
         cast("TranslatedUpstream", upstream).begin(request)
         rendered = CHAT.render_request(request, Target("m", CHAT.quirks()))
         return CALL % (b"/v1" + rendered.path.encode(), len(rendered.body), rendered.body)
-
-
-class Folded:
-    """A renderer that says nothing before the end."""
-
-    def __init__(self) -> None:
-        self.assembler = Assembler()
-
-    def render(self, events: Sequence[Event]) -> bytes:
-        self.assembler.add(events)
-        return b""
-
-    def keepalive(self) -> bytes:
-        return b""
 
 
 async def serve(client: type[Client], port: int, upstream: int) -> None:

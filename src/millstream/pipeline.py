@@ -15,14 +15,13 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, Protocol
 
-from millstream.core.assemble import Assembler
 from millstream.core.errors import ClientFault, MillstreamError
-from millstream.core.events import Event, Fault, MessageStart
+from millstream.core.events import Fault, MessageStart
 from millstream.core.grammar import Grammar, State
 from millstream.core.messages import Request, Usage
 from millstream.dialects.base import (
@@ -37,7 +36,7 @@ from millstream.policy.auto import AUTO, Auto
 from millstream.policy.retry import RetryPolicy
 from millstream.policy.routing import Route, Routes
 from millstream.providers.base import Reply
-from millstream.relay import HubRelay, Relay, SideDoor
+from millstream.relay import Collector, HubRelay, Relay, SideDoor
 from millstream.upstream import (
     DRAIN_S,
     MAX_REPLY_BYTES,
@@ -329,7 +328,7 @@ class Exchange:
 
     async def _assemble_whole(self) -> bytes:
         reply = await self._open(stream=True)
-        collector = _Collector()
+        collector = Collector()
         relay = HubRelay(self._upstream.provider.dialect.parser(), collector, self._upstream_request.stop)
         try:
             if self._is_whole(reply):
@@ -483,17 +482,3 @@ async def _retried(
         if wait is None:
             return error
         await asyncio.sleep(wait)
-
-
-class _Collector:
-    """A renderer that keeps events for ``core/assemble`` instead of saying them."""
-
-    def __init__(self) -> None:
-        self.assembler = Assembler()
-
-    def render(self, events: Sequence[Event]) -> bytes:
-        self.assembler.add(events)
-        return b""
-
-    def keepalive(self) -> bytes:
-        return b""

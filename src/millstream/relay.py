@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, cast
 
 from millstream.core import events as ev
-from millstream.core.assemble import error_of
+from millstream.core.assemble import Assembler, error_of
 from millstream.core.errors import GatewayBug, Kind, MillstreamError, UpstreamFault
 from millstream.core.grammar import Grammar, GrammarError, State
 from millstream.core.sse import FRAME_END
@@ -166,6 +166,20 @@ class HubRelay(_Watched):
         if not events or (self.error is not None and not self.error.content_sent):
             return b""
         return self._renderer.render(events)
+
+
+class Collector:
+    """A renderer that keeps events for ``core/assemble`` instead of saying them: the reply is wanted whole."""
+
+    def __init__(self) -> None:
+        self.assembler = Assembler()
+
+    def render(self, events: Sequence[ev.Event]) -> bytes:
+        self.assembler.add(events)
+        return b""
+
+    def keepalive(self) -> bytes:
+        return b""
 
 
 _UNSAID_BY_UPSTREAM = frozenset({Kind.MALFORMED, Kind.TRUNCATED})
