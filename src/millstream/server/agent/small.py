@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from millstream.agent.approval import Verdict
 from millstream.agent.exchange import Agent
-from millstream.core.errors import ClientFault, Kind, MillstreamError, UpstreamFault
+from millstream.core.errors import ClientFault, Kind, MillstreamError
 from millstream.core.messages import Request, Tool
 from millstream.dialects.chat_events import ChatErrors
 from millstream.pipeline import Gateway
@@ -20,6 +20,7 @@ from millstream.server.agent.asking import ApproveAsk, RouteAsk, read_as
 from millstream.server.deliver import ClientGone
 from millstream.server.guard import send_error
 from millstream.server.plain.asking import Ask, request_of
+from millstream.server.runs.manager import unreachable
 from millstream.server.runs.questions import Questions
 from millstream.server.wire import read_body
 from millstream.sessions.base import StoreError
@@ -81,7 +82,7 @@ class SmallAnswers:
                 raise
             answered = []  # also a run that is not kept may ask, while it is here
         except StoreError as error:
-            raise UpstreamFault(f"the journal cannot be reached: {error}", status=503) from error
+            raise unreachable(error) from error
         if not answered:
             message = f"run {run_id!r} waits for no approval" + (f" {ask.id!r}" if ask.id else "")
             raise ClientFault(message, Kind.NOT_FOUND, code="approval_not_found")

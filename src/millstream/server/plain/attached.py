@@ -21,7 +21,7 @@ from millstream.server.deliver import Delivery
 from millstream.server.model_api import STREAM_HEADERS, Turn
 from millstream.server.plain.begin import model_producer
 from millstream.server.runs.endpoint import RUN_HEADER
-from millstream.server.runs.manager import RunExists, Runs
+from millstream.server.runs.manager import RunExists, Runs, unreachable
 from millstream.server.runs.reader import Reader
 from millstream.server.runs.run import OnDisconnect, RunAbout
 from millstream.server.wire import encode_headers
@@ -54,7 +54,7 @@ class AttachedTurn(Turn):
             await self._begin(request, run_id, self._policy(call))
             reader = await self._runs.open(run_id, self._owner())
         except StoreError as error:
-            raise UpstreamFault(f"the journal cannot be reached: {error}", status=503) from error
+            raise unreachable(error) from error
         if reader is None:
             raise ClientFault("the run has no events", status=410, code="events_missing")
         headers = {"x-request-id": self._record.id, RUN_HEADER: run_id}

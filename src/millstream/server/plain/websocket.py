@@ -21,7 +21,7 @@ from millstream.server.deliver import ClientGone, Pulse
 from millstream.server.plain.asking import Cancel, Ping, Resume, Start, read_wish
 from millstream.server.plain.begin import Beginner
 from millstream.server.plain.names import Names
-from millstream.server.runs.manager import Runs
+from millstream.server.runs.manager import Runs, unreachable
 from millstream.server.runs.reader import Reader
 from millstream.server.socket import ClientSocket, socket_of
 from millstream.sessions.base import StoreError
@@ -96,7 +96,7 @@ class _Connection:
         except MillstreamError as error:
             await self._refuse(error, stream_id)
         except StoreError as error:
-            await self._refuse(UpstreamFault(f"the journal cannot be reached: {error}", status=503), stream_id)
+            await self._refuse(unreachable(error), stream_id)
 
     async def _fulfil(self, wish: Start | Cancel | Resume) -> None:
         name = wish.stream_id

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from starlette.types import Receive, Scope, Send
 
-from millstream.core.errors import ClientFault, GatewayBug, MillstreamError, PolicyRefusal, UpstreamFault
+from millstream.core.errors import ClientFault, GatewayBug, MillstreamError, PolicyRefusal
 from millstream.dialects.base import ErrorReply
 from millstream.dialects.chat_events import ChatErrors
 from millstream.pipeline import End, Gateway, Record
@@ -18,7 +18,7 @@ from millstream.server.model_api import Deliveries
 from millstream.server.request_log import log_request
 from millstream.server.runs.compress import choose
 from millstream.server.runs.following import Entries, RunRenderer, follow
-from millstream.server.runs.manager import Runs
+from millstream.server.runs.manager import Runs, unreachable
 from millstream.server.runs.reader import Reader
 from millstream.server.runs.run import Producer, RunSink
 from millstream.server.wire import encode_headers, header_map
@@ -59,7 +59,7 @@ class RunEndpoint(ABC):
         """Raises ``MillstreamError``, ``StoreError``."""
 
     def unreachable(self, error: StoreError) -> MillstreamError:
-        return UpstreamFault(f"the journal cannot be reached: {error}", status=503)
+        return unreachable(error)
 
     def refusal(self, error: MillstreamError, headers: Mapping[str, str]) -> ErrorReply:
         """``headers`` are the request's."""

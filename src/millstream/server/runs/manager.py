@@ -370,3 +370,8 @@ def _unknown(run_id: str) -> ClientFault:
 
 def _beyond(after: int, last: int) -> ClientFault:
     return ClientFault(f"event {after} is beyond the run's last one, {last}", code="past_end", param="last-event-id")
+
+
+def unreachable(error: StoreError) -> UpstreamFault:
+    """What a client is told that asked for something which only the journal knows."""
+    return UpstreamFault(f"the journal cannot be reached: {error}", status=503)
