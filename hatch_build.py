@@ -22,7 +22,7 @@ COMPILED = {
     "dialects/gemini": ("answer", "arguments", "framing", "parse", "render"),
     "dialects/openai_chat": ("answer", "calls", "parse", "render"),
     "dialects/openai_responses": ("calls", "emit", "outputs", "parse", "render"),
-    ".": ("relay",),
+    ".": ("relay", "shortcut"),
 }
 _NEEDED = ["msgspec>=0.22", "mypy>=2", "setuptools"]
 

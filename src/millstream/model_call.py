@@ -123,6 +123,8 @@ class _EventFlow:
         self._record = record
         self._now = now
 
+    shortcut = None
+
     @property
     def done(self) -> bool:
         return self._relay.done

@@ -6,6 +6,7 @@
       → core/grammar (legal?) → dialects/<client>/render (events → bytes)
       → server/deliver → client
 
+A read that repeats all of the one before it but the text goes from socket to socket by ``shortcut``, in one call.
 An upstream of the client's own dialect takes the side door (``relay.SideDoor``): its bytes pass untouched.
 ``stream: false`` to another dialect is the same path, ended by ``core/assemble``. Until the first content event an
 upstream may be tried again; after it, never.
@@ -24,6 +25,7 @@ from millstream.core.errors import ClientFault, MillstreamError
 from millstream.core.events import Fault, MessageStart
 from millstream.core.grammar import Grammar, State
 from millstream.core.messages import Request, Usage
+from millstream.core.repeats import Repeats
 from millstream.dialects.base import (
     ClientCall,
     Dialect,
@@ -37,6 +39,7 @@ from millstream.policy.retry import RetryPolicy
 from millstream.policy.routing import Route, Routes
 from millstream.providers.base import Reply
 from millstream.relay import Collector, HubRelay, Relay, SideDoor
+from millstream.shortcut import Shortcut
 from millstream.upstream import (
     DRAIN_S,
     MAX_REPLY_BYTES,
@@ -138,6 +141,10 @@ class Client(Protocol):
     def write(self, data: bytes) -> Awaitable[None] | None:
         """Hand over a piece of the stream. None: taken. Else to be awaited before the next one, since the reader is
         slow (or since only an await can send at all)."""
+        ...
+
+    def shortcut(self, repeats: Repeats) -> Shortcut | None:
+        """A way past ``write`` for reads that are ``repeats``; None if there is none, or not now."""
         ...
 
     async def end(self) -> None: ...
@@ -290,7 +297,10 @@ class Exchange:
         if self._is_whole(reply):
             wait = flow.tell(await take_whole(reply, relay, self._upstream.provider.dialect))
         else:
-            wait = flow.tell(await self._pour(reply, flow, relay))
+            try:
+                wait = flow.tell(await self._pour(reply, flow, relay))
+            finally:
+                flow.leave_shortcut()
         if wait is not None:
             await wait
 
@@ -398,12 +408,30 @@ class Exchange:
 class _Flow:
     """One reply on its way to a client. ``take`` is what each read of the upstream's socket calls."""
 
-    __slots__ = ("_beginning", "_exchange", "_feed", "_record", "_relay", "_watch", "_write", "done", "patience")
+    __slots__ = (
+        "_beginning",
+        "_client",
+        "_exchange",
+        "_feed",
+        "_record",
+        "_relay",
+        "_repeats",
+        "_watch",
+        "_way",
+        "_write",
+        "done",
+        "patience",
+        "shortcut",
+    )
 
     def __init__(self, exchange: Exchange, relay: Relay, client: Client) -> None:
         self.done = False
         self.patience: asyncio.Timeout | None = None
         """With what comes once the reply has ended."""
+        self.shortcut: Shortcut | None = None
+        self._way: Shortcut | None = None
+        self._repeats: Repeats | None = None
+        self._client = client
         self._exchange = exchange
         self._record = exchange.record
         self._relay = relay
@@ -420,7 +448,23 @@ class _Flow:
             self._beginning = not self._exchange.note_progress(self._relay, out)
             if self._watch.ended and not self.done:
                 self._wait_no_more()
+        self.shortcut = self._way_past() if self._relay.by_heart and not self._beginning else None
         return self._write(out) if out else None
+
+    def _way_past(self) -> Shortcut | None:
+        """For the next read, if it is like the last."""
+        repeats = self._relay.repeats
+        if self._way is None or repeats != self._repeats or not self._way.open:
+            self.leave_shortcut()
+            self._repeats = repeats
+            self._way = self._client.shortcut(repeats) if repeats is not None else None
+        return self._way
+
+    def leave_shortcut(self) -> None:
+        """From now on all reads come here."""
+        if self._way is not None:
+            self._record.chunks += self._way.taken
+            self._way = self.shortcut = None
 
     def _wait_no_more(self) -> None:
         if self.patience is not None and self.patience.when() is None:
@@ -437,6 +481,8 @@ class _Fold:
 
     def __init__(self, relay: Relay) -> None:
         self._relay = relay
+
+    shortcut = None
 
     @property
     def done(self) -> bool:

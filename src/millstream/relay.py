@@ -14,6 +14,7 @@ from millstream.core import events as ev
 from millstream.core.assemble import Assembler, error_of
 from millstream.core.errors import GatewayBug, Kind, MillstreamError, UpstreamFault
 from millstream.core.grammar import Grammar, GrammarError, State
+from millstream.core.repeats import Repeats
 from millstream.core.sse import FRAME_END
 from millstream.core.stops import StopSequences
 from millstream.dialects.base import Parser, Renderer, RepeatingParser, RepeatingRenderer
@@ -27,6 +28,14 @@ class Relay(Protocol):
     watch: Grammar
     error: MillstreamError | None
     done: bool
+    by_heart: bool
+    """What was fed last was known by what came before it."""
+
+    @property
+    def repeats(self) -> Repeats | None:
+        """``by_heart``: what such reads consist of, and what they become; they need not be fed any more. None: they
+        must be."""
+        ...
 
     def feed(self, data: bytes) -> bytes: ...
 
@@ -46,12 +55,13 @@ class Relay(Protocol):
 class _Watched:
     """Parse, check against the grammar, and keep the fault."""
 
-    __slots__ = ("_parser", "done", "error", "watch")
+    __slots__ = ("_parser", "by_heart", "done", "error", "watch")
 
     def __init__(self, parser: Parser) -> None:
         self.watch = Grammar()
         self.error: MillstreamError | None = None
         self.done = False
+        self.by_heart = False
         self._parser = parser
 
     def _parsed(self, data: bytes) -> list[ev.Event]:
@@ -118,7 +128,7 @@ class HubRelay(_Watched):
     renderer can say so, it needs no event either.
     """
 
-    __slots__ = ("_heard_more", "_renderer", "_repeating", "_say_more", "_stops")
+    __slots__ = ("_heard_more", "_renderer", "_repeating", "_say_more", "_says", "_stops")
 
     def __init__(self, parser: Parser, renderer: Renderer, stop: Sequence[str] = ()) -> None:
         super().__init__(parser)
@@ -127,13 +137,23 @@ class HubRelay(_Watched):
         self._repeating = _repeating(parser) if hasattr(renderer, "more") and not stop else None
         if self._repeating is not None:
             self._heard_more = self._repeating.more
-            self._say_more = cast("RepeatingRenderer", renderer).more
+            self._says = cast("RepeatingRenderer", renderer)
+            self._say_more = self._says.more
+
+    @property
+    def repeats(self) -> Repeats | None:
+        if self._repeating is None or (heard := self._repeating.around) is None:
+            return None
+        said = self._says.around(self._repeating.more_of)
+        return Repeats(heard, said) if said is not None else None
 
     def feed(self, data: bytes) -> bytes:
         if self.done:
             return b""
         if self._repeating is not None and (text := self._heard_more(data)):
+            self.by_heart = True
             return self._say_more(self._repeating.more_of, text)
+        self.by_heart = False
         try:
             events = self._parser.feed(data)
         except UpstreamFault as error:
@@ -203,8 +223,14 @@ class SideDoor(_Watched):
         self._held_size = 0
         self._blind = False
 
+    @property
+    def repeats(self) -> Repeats | None:
+        heard = self._repeating.around if self._repeating is not None and not self._held else None
+        return Repeats(heard, None) if heard is not None else None
+
     def feed(self, data: bytes) -> bytes:
-        if self._repeating is not None and not self._held and self._repeating.more(data):
+        self.by_heart = self._repeating is not None and not self._held and bool(self._repeating.more(data))
+        if self.by_heart:
             return data
         self._parsed(data)
         if self.error is None:

@@ -21,6 +21,7 @@ from millstream.agent.toolbox import Toolbox
 from millstream.core.assemble import Assembler
 from millstream.core.errors import ClientFault, UpstreamFault
 from millstream.core.messages import Message, ReasoningPart, TextPart
+from millstream.core.repeats import Repeats
 from millstream.dialects.base import ClientCall
 from millstream.pipeline import Exchange, Gateway, Record
 from millstream.providers.replay.scenario import Scenario
@@ -51,6 +52,9 @@ class Screen:
     def write(self, data: bytes) -> None:
         self.pieces.append(data)
         self.news.set()
+
+    def shortcut(self, repeats: Repeats) -> None:
+        return
 
     async def end(self) -> None:
         self.ended = True

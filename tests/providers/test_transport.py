@@ -5,12 +5,15 @@ import gzip
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import cast
 
 import pytest
 
 from millstream.core.errors import Kind, UpstreamFault
+from millstream.core.repeats import Around, Repeats
 from millstream.dialects.base import UpstreamRequest
 from millstream.providers.transport import HttpReply, HttpTransport, Waits
+from millstream.shortcut import Shortcut
 
 Taken = list[bytes]
 REQUEST = UpstreamRequest("/v1/x", b"{}", {"x-own": "1"})
@@ -51,6 +54,8 @@ async def upstream(handler: Handler, waits: Waits = Waits()) -> AsyncIterator[Ht
 
 class Sink:
     """Keeps what it is given, up to ``enough`` reads; each is ``slow`` to be taken, if given."""
+
+    shortcut: Shortcut | None = None
 
     def __init__(self, enough: int = 1000, slow: Callable[[], Awaitable[None]] | None = None) -> None:
         self.taken: Taken = []
@@ -374,6 +379,98 @@ def test_a_slow_reader_stops_the_reading_of_the_socket() -> None:
     async def slow() -> None:
         async with asyncio.timeout(10):
             await go_on.wait()
+
+    asyncio.run(main())
+
+
+def test_a_shortcut_is_offered_what_follows_a_read_that_was_one_chunk() -> None:
+    """The third read is within a chunk, and only looks like one."""
+    frames = [b'{"t":"%d"}' % number for number in range(7)]
+    reads = [
+        STREAM_HEAD + chunk(frames[0]),
+        b"%x\r\n." % (len(chunk(frames[1])) + 1),
+        chunk(frames[1]),
+        b"\r\n" + chunk(frames[2]),
+        chunk(frames[3]),
+        chunk(frames[4]),
+        chunk(b"other"),
+        chunk(frames[5]),
+        chunk(frames[6]) + b"0\r\n\r\n",
+    ]
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        for read in reads:
+            writer.write(read)
+            assert await reader.readexactly(1) == b"!"
+
+    class Answering(Sink):
+        """Tells the upstream of each read, whichever way it goes."""
+
+        def __init__(self, transport: asyncio.Transport) -> None:
+            super().__init__()
+            self._transport = transport
+            self.written: list[bytes] = []
+
+        def take(self, data: bytes) -> Awaitable[None] | None:
+            self._transport.write(b"!")
+            return super().take(data)
+
+        def write(self, data: bytes) -> None:
+            self._transport.write(b"!")
+            self.written.append(data)
+
+    async def main() -> None:
+        async with upstream(handler) as transport:
+            reply = await transport.open(REQUEST, stream=True)
+            sink = Answering(transport_of(reply))
+            loop = asyncio.get_running_loop()
+            sink.shortcut = shortcut = Shortcut(Repeats(Around(b'{"t":', b"}"), None), sink, loop)
+            await reply.pour(sink)
+            assert sink.taken == [frames[0], b".", chunk(frames[1]), frames[2], frames[3], b"other", frames[6]]
+            assert (sink.written, shortcut.taken) == ([chunk(frames[4]), chunk(frames[5])], 2)
+            reply.close()
+
+    asyncio.run(main())
+
+
+def test_silence_is_counted_from_what_a_shortcut_took() -> None:
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(STREAM_HEAD)
+        await reader.read()
+
+    class Taken:
+        """As if a read came in ten seconds."""
+
+        at = 0.0
+
+        def fits(self, read: bytes, body: bytes) -> bool:
+            del read, body
+            return True
+
+        def take(self, read: bytes) -> bool:
+            del read
+            self.at = asyncio.get_running_loop().time() + 10
+            return True
+
+    async def main() -> None:
+        async with upstream(handler) as transport:
+            reply = await transport.open(REQUEST, stream=True)
+            connection = reply._connection
+            assert connection is not None
+            sink = Sink()
+            sink.shortcut = cast("Shortcut", Taken())
+            pouring = asyncio.create_task(reply.pour(sink))
+            await asyncio.sleep(0)
+            connection.data_received(chunk(b"1"))
+            before = connection.heard_at
+            connection.data_received(chunk(b"2"))
+            assert connection.heard_at > before + 9
+            assert sink.taken == [b"1"]
+            reply.close()
+            with pytest.raises(UpstreamFault):
+                await pouring
 
     asyncio.run(main())
 

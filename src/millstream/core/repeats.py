@@ -7,19 +7,40 @@ of what reading an event costs (docs/decisions/0008-push-path.md).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import NamedTuple
+
+import msgspec
+
+_STRING = msgspec.json.Decoder(str).decode
 _TRIES = 8
 """Some upstreams put something new into every event; there is no point in going on for ever."""
+
+
+class Around(NamedTuple):
+    """The bytes ``before`` and ``after`` a JSON string that is a piece of text. ``hear`` wants to know each text."""
+
+    before: bytes
+    after: bytes
+    hear: Callable[[str], object] | None = None
+
+
+class Repeats(NamedTuple):
+    """What a reply repeats for now: what is around each text that is ``heard``, and what is ``said`` around it then.
+    None: it is passed on in the words that it came in."""
+
+    heard: Around
+    said: Around | None
 
 
 class Repeated:
     """Knows one read by heart, all but a piece of text in it."""
 
-    __slots__ = ("_after", "_before", "_least", "_tries")
+    __slots__ = ("_after", "_before", "_tries")
 
     def __init__(self) -> None:
         self._before = b""
         self._after = b""
-        self._least = 0
         self._tries = 0
 
     @property
@@ -30,34 +51,37 @@ class Repeated:
         """There was something to learn from, and it could not be."""
         self._tries += 1
 
+    def around(self, hear: Callable[[str], object] | None = None) -> Around:
+        """What is known, once anything is."""
+        return Around(self._before[:-1], self._after[1:], hear)
+
     def learn(self, data: bytes, field: bytes, text: str) -> bool:
         """``data`` is one whole frame, whose only effect was ``text``, the string in ``field``. False if it cannot be
         told where that is."""
         self.miss()
-        name, value = b'"%b":' % field, b'"%b"' % text.encode()
+        name, value = b'"%b":' % field, msgspec.json.encode(text)
         written = next((name + space + value for space in (b"", b" ") if data.count(name + space + value) == 1), None)
         if written is None:
             return False
         end = data.index(written) + len(written) - 1
         start = end - len(value) + 2
         self._before, self._after = data[:start], data[end:]
-        self._least = len(self._before) + len(self._after) + 1
         return True
 
     def text_in(self, data: bytes) -> str:
-        """The piece of text by which alone ``data`` differs from what was learnt; empty if that is not so, or if it
-        cannot be told without a decoder."""
+        """The piece of text by which alone ``data`` differs from what was learnt; empty if that is not so."""
         before, after = self._before, self._after
-        if len(data) < self._least or not data.startswith(before) or not data.endswith(after):
+        if not (before and data.startswith(before) and data.endswith(after)):
             return ""
-        piece = data[len(before) : -len(after)]
-        if b'"' in piece or b"\\" in piece:
-            return ""
-        try:
-            text = piece.decode()
-        except UnicodeDecodeError:
-            return ""
-        if not text.isprintable():  # no string of JSON has control characters in it
-            return ""
-        self._tries = 0
+        text = text_of(data[len(before) - 1 : 1 - len(after)])
+        if text:
+            self._tries = 0
         return text
+
+
+def text_of(string: bytes) -> str:
+    """The text of a JSON string, from quote to quote; empty if it is none."""
+    try:
+        return _STRING(string)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return ""

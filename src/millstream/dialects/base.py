@@ -14,6 +14,7 @@ import msgspec
 from millstream.core.errors import ClientFault, MillstreamError, UpstreamFault
 from millstream.core.events import Event, MessageStart
 from millstream.core.messages import Extra, Leftovers, Reply, Request, Tool, UnknownPart
+from millstream.core.repeats import Around
 
 Headers = Mapping[str, str]
 """Header names in lower case."""
@@ -150,6 +151,12 @@ class RepeatingParser(Protocol):
         if that cannot be told: then it is to be fed."""
         ...
 
+    @property
+    def around(self) -> Around | None:
+        """A read that is nothing but a text between these is such a delta, and to take it in is to tell ``hear``. None:
+        for now there is no such read."""
+        ...
+
 
 @runtime_checkable
 class RepeatingRenderer(Protocol):
@@ -157,6 +164,11 @@ class RepeatingRenderer(Protocol):
 
     def more(self, index: int, text: str) -> bytes:
         """What ``render`` says to a delta of ``text`` without extras in block ``index``, of text or thinking."""
+        ...
+
+    def around(self, index: int) -> Around | None:
+        """What ``more`` says around a text, as long as it is given no other events. None if that is not the same for
+        each."""
         ...
 
 

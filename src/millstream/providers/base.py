@@ -7,6 +7,7 @@ from typing import Protocol
 
 from millstream.core.errors import Kind, UpstreamFault
 from millstream.dialects.base import Headers, UpstreamRequest
+from millstream.shortcut import Shortcut
 
 
 class Sink(Protocol):
@@ -15,6 +16,11 @@ class Sink(Protocol):
     @property
     def done(self) -> bool:
         """Nothing more is wanted."""
+        ...
+
+    @property
+    def shortcut(self) -> Shortcut | None:
+        """For reads like the last one taken, with the framing that HTTP/1.1 gives them. None: ``take`` wants all."""
         ...
 
     def take(self, data: bytes) -> Awaitable[None] | None:

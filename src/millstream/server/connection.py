@@ -17,6 +17,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from millstream.server.cork import CorkedTransport
+from millstream.shortcut import Shortcut
 
 _EXTENSION = "millstream.connection"
 
@@ -32,7 +33,7 @@ class ClientConnection(HttpToolsProtocol):
     """``on_gone`` is called when the client has left, for whoever streams to it."""
 
     # uvicorn's own attributes are as many as Python keeps without a dict for each instance: 1.2 KB of a connection.
-    __slots__ = ("_head_size", "_late", "corked", "on_gone")
+    __slots__ = ("_head_size", "_late", "corked", "on_gone", "shortcut")
 
     def __init__(
         self,
@@ -43,6 +44,8 @@ class ClientConnection(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self.on_gone: Callable[[], None] | None = None
+        self.shortcut: Shortcut | None = None
+        """Writes past everything else; not to a client that is slow or gone."""
         self._late: asyncio.TimerHandle | None = None
         self._head_size = 0
 
@@ -90,7 +93,17 @@ class ClientConnection(HttpToolsProtocol):
         self.transport = self.corked.transport  # a socket's frames are written one by one
         super().handle_websocket_upgrade()
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._close_shortcut()
+
+    def _close_shortcut(self) -> None:
+        if self.shortcut is not None:
+            self.shortcut.open = False
+            self.shortcut = None
+
     def connection_lost(self, exc: Exception | None) -> None:
+        self._close_shortcut()
         super().connection_lost(exc)
         self._head_came()
         if self.on_gone is not None:

@@ -13,7 +13,9 @@ from typing import Protocol
 
 from starlette.types import Message, Receive, Send
 
+from millstream.core.repeats import Repeats
 from millstream.server.connection import ClientConnection
+from millstream.shortcut import Shortcut
 
 
 class ClientGone(Exception):
@@ -40,6 +42,10 @@ class Line(Protocol):
         """A piece of the body. What is returned, if anything, is to be awaited before the next."""
         ...
 
+    def shortcut(self, repeats: Repeats) -> Shortcut | None:
+        """A way past ``write``, if there is one and the client is not slow."""
+        ...
+
     def cork(self) -> None:
         """More is to be written soon: it may leave together."""
         ...
@@ -54,7 +60,17 @@ class Line(Protocol):
 class DirectLine:
     """Straight to the socket: a piece of a stream costs one function call."""
 
-    __slots__ = ("_connection", "_corked", "_flow", "_now", "_transport", "cork", "last_sent", "sending_since")
+    __slots__ = (
+        "_connection",
+        "_corked",
+        "_flow",
+        "_last_sent",
+        "_loop",
+        "_shortcut",
+        "_transport",
+        "cork",
+        "sending_since",
+    )
 
     def __init__(self, connection: ClientConnection) -> None:
         self._connection = connection
@@ -62,9 +78,18 @@ class DirectLine:
         self.cork = connection.corked.cork
         self._transport = connection.corked.transport
         self._flow = connection.flow
-        self._now = connection.loop.time
-        self.last_sent = self._now()
+        self._loop = connection.loop
+        self._last_sent = self._loop.time()
+        self._shortcut: Shortcut | None = None
         self.sending_since: float | None = None
+
+    @property
+    def last_sent(self) -> float:
+        return self._last_sent if self._shortcut is None else max(self._last_sent, self._shortcut.at)
+
+    @last_sent.setter
+    def last_sent(self, at: float) -> None:
+        self._last_sent = at
 
     def write(self, data: bytes) -> Awaitable[None] | None:
         """One chunk of the body, https://www.rfc-editor.org/rfc/rfc9112#name-chunked-transfer-coding."""
@@ -72,16 +97,22 @@ class DirectLine:
             self._corked.held.append(b"%x\r\n%b\r\n" % (len(data), data))
         elif not self._transport.is_closing():
             self._transport.write(b"%x\r\n%b\r\n" % (len(data), data))
-        self.last_sent = self._now()
+        self._last_sent = self._loop.time()
         if not self._flow.write_paused:
             return None
-        self.sending_since = self.last_sent
+        self.sending_since = self._last_sent
         return _Later(self._taken)
 
     async def _taken(self) -> None:
         await self._flow.drain()
         self.sending_since = None
-        self.last_sent = self._now()
+        self._last_sent = self._loop.time()
+
+    def shortcut(self, repeats: Repeats) -> Shortcut | None:
+        if self._corked.held is not None or self._flow.write_paused or self._transport.is_closing():
+            return None
+        self._shortcut = self._connection.shortcut = Shortcut(repeats, self._transport, self._loop)
+        return self._shortcut
 
     def watch(self, gone: Callable[[], None]) -> None:
         self._connection.on_gone = gone
@@ -91,6 +122,7 @@ class DirectLine:
 
     async def unwatch(self) -> None:
         self._connection.on_gone = None
+        self._connection.shortcut = None
 
 
 class AsgiLine:
@@ -107,6 +139,9 @@ class AsgiLine:
     def write(self, data: bytes) -> Awaitable[None]:
         self.sending_since = self._now()
         return _Later(partial(self._sent, {"type": "http.response.body", "body": data, "more_body": True}))
+
+    def shortcut(self, repeats: Repeats) -> None:
+        return
 
     async def _sent(self, message: Message) -> None:
         await self._send(message)
@@ -141,6 +176,7 @@ class Delivery:
         self._line: Line = AsgiLine(receive, send) if connection is None else DirectLine(connection)
         self.write = self._line.write
         """Send a piece of the body; what it returns, if anything, is to be awaited before the next."""
+        self.shortcut = self._line.shortcut
         self._pulse = pulse
         self._loop = asyncio.get_running_loop()
         self._starting = asyncio.Lock()

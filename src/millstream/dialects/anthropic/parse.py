@@ -14,7 +14,7 @@ import msgspec
 from millstream.core import events as ev
 from millstream.core.assemble import error_of
 from millstream.core.errors import Kind, UpstreamFault
-from millstream.core.repeats import Repeated
+from millstream.core.repeats import Around, Repeated
 from millstream.core.sse import Frame, SSEDecoder
 from millstream.dialects.anthropic.errors import stream_fault
 from millstream.dialects.anthropic.message_in import Block, MessageIn, malformed
@@ -68,11 +68,20 @@ class AnthropicParser:
 
     def more(self, data: bytes) -> str:
         """Fulfils ``dialects.base.RepeatingParser``."""
+        return self._repeated.text_in(data) if self._repeats else ""
+
+    @property
+    def around(self) -> Around | None:
+        """Fulfils ``dialects.base.RepeatingParser``."""
+        return self._repeated.around() if self._repeats else None
+
+    @property
+    def _repeats(self) -> bool:
         speaking = self._speaking
         if speaking is None or self._sse.pending or self._message.ended:
-            return ""
+            return False
         number, block = speaking
-        return self._repeated.text_in(data) if self._message.blocks.get(number) is block else ""
+        return self._message.blocks.get(number) is block
 
     def _learn(self, data: bytes, payload: bytes, event: ev.Event) -> None:
         """``data`` was one frame and gave ``event`` alone: if that was a piece of text, others like it will follow."""

@@ -17,6 +17,7 @@ from millstream.core import events as ev
 from millstream.core.messages import Opaque, ToolCallPart
 from millstream.core.messages import Usage as TokenUsage
 from millstream.core.opaque import wrap
+from millstream.core.repeats import Around
 from millstream.dialects.anthropic import reply_out
 from millstream.dialects.anthropic.blocks_out import citation_out, own_fields
 from millstream.dialects.anthropic.errors import error_object
@@ -90,6 +91,10 @@ class AnthropicRenderer:
         if index == self._live:
             return b"%b%b}}\n\n" % (self._delta, _ENCODE(text))
         return self._render_all([ev.TextDelta(index, text)])
+
+    def around(self, index: int) -> Around | None:
+        """Fulfils ``dialects.base.RepeatingRenderer``."""
+        return Around(self._delta, _END_OF_DELTA) if index == self._live else None
 
     def _render_all(self, events: Sequence[ev.Event]) -> bytes:
         out = self._out

@@ -15,6 +15,7 @@ import msgspec
 from millstream.core import events as ev
 from millstream.core.assemble import error_of, part_of_block
 from millstream.core.messages import Part, ReasoningPart, Request, TextPart, ToolCallPart, Usage, extra_of
+from millstream.core.repeats import Around
 from millstream.dialects.base import ReplyContext
 from millstream.dialects.gemini.errors import error_body
 from millstream.dialects.gemini.grounding import Grounding
@@ -49,6 +50,10 @@ class _Block:
         self.tail = tail
         self.pieces: list[str] = []
         self.ascii = True
+
+    def hear(self, text: str) -> None:
+        if self.ascii and not text.isascii():
+            self.ascii = False
 
 
 class GeminiRenderer:
@@ -93,8 +98,7 @@ class GeminiRenderer:
                 if block.tail:
                     out += (self._before, _TEXT_HEAD, _encode(event.text), block.tail)
                     self._before = self._between
-                    if block.ascii and not event.text.isascii():
-                        block.ascii = False
+                    block.hear(event.text)
             else:
                 self._other(event, out)
         return b"".join(out)
@@ -102,6 +106,13 @@ class GeminiRenderer:
     def more(self, index: int, text: str) -> bytes:
         """Fulfils ``dialects.base.RepeatingRenderer``."""
         return self.render((ev.TextDelta(index, text),))
+
+    def around(self, index: int) -> Around | None:
+        """Fulfils ``dialects.base.RepeatingRenderer``."""
+        block = self._blocks[index]
+        if not block.tail or self._before != self._between:
+            return None
+        return Around(self._before + _TEXT_HEAD, block.tail, block.hear)
 
     def keepalive(self) -> bytes:
         """A bare newline: not a line of any event, and white space between the elements of an array. Comments and

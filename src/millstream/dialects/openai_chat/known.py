@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from millstream.core import events as ev
-from millstream.core.repeats import Repeated
+from millstream.core.repeats import Around, Repeated
 from millstream.dialects.openai_chat import wire
 from millstream.dialects.openai_chat.answer import Answer, Voice
 
@@ -22,13 +22,28 @@ class Known:
 
     def text_in(self, data: bytes) -> str:
         """The piece of text that ``data`` stands for, heard by its answer; empty if that cannot be told."""
-        answer = self._answer
-        if answer is None or answer.block != self.block or answer.voice is not self._voice:
+        answer = self._speaking
+        if answer is None:
             return ""
         text = self._repeated.text_in(data)
         if text and self._voice == "reasoning":
             answer.hear(text)
         return text
+
+    @property
+    def around(self) -> Around | None:
+        """What is around each text, while that can be told."""
+        answer = self._speaking
+        if answer is None:
+            return None
+        return self._repeated.around(answer.hear if self._voice == "reasoning" else None)
+
+    @property
+    def _speaking(self) -> Answer | None:
+        answer = self._answer
+        if answer is None or answer.block != self.block or answer.voice is not self._voice:
+            return None
+        return answer
 
     def event(self, text: str) -> ev.Event:
         if self._voice == "reasoning":

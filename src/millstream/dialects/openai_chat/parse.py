@@ -11,6 +11,7 @@ from itertools import count
 
 from millstream.core import events as ev
 from millstream.core.errors import Kind, UpstreamFault
+from millstream.core.repeats import Around
 from millstream.core.sse import SSEDecoder
 from millstream.dialects.openai_chat import errors, wire
 from millstream.dialects.openai_chat.answer import Answer
@@ -77,6 +78,11 @@ class ChatParser:
     def more(self, data: bytes) -> str:
         """Fulfils ``dialects.base.RepeatingParser``."""
         return "" if self._decoder.pending or self._ended else self._known.text_in(data)
+
+    @property
+    def around(self) -> Around | None:
+        """Fulfils ``dialects.base.RepeatingParser``."""
+        return None if self._decoder.pending or self._ended else self._known.around
 
     def finish(self) -> list[ev.Event]:
         events: list[ev.Event] = []

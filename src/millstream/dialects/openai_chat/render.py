@@ -21,6 +21,7 @@ from millstream.core.json_field import StringField
 from millstream.core.messages import CitationPart, Opaque
 from millstream.core.messages import Usage as TokenUsage
 from millstream.core.opaque import sign_call_id
+from millstream.core.repeats import Around
 from millstream.core.sse import comment
 from millstream.dialects.base import CUSTOM_TOOL_INPUT, ReplyContext
 from millstream.dialects.openai_chat import media, reasoning, wire
@@ -75,6 +76,13 @@ class _Block:
         self.thought = False
         self.unsaid = not before
 
+    def hear(self, text: str) -> None:
+        """Of a text or of thinking."""
+        if self.thought:
+            self.heard.append(text)
+        else:
+            self.said += len(text)
+
 
 class ChatRenderer:
     """One reply for one client."""
@@ -123,11 +131,13 @@ class ChatRenderer:
     def more(self, index: int, text: str) -> bytes:
         """Fulfils ``dialects.base.RepeatingRenderer``."""
         block = self._blocks[index]
-        if block.thought:
-            block.heard.append(text)
-        else:
-            block.said += len(text)
+        block.hear(text)
         return b"%b%b%b" % (block.before, _encode(text), block.after)
+
+    def around(self, index: int) -> Around:
+        """Fulfils ``dialects.base.RepeatingRenderer``."""
+        block = self._blocks[index]
+        return Around(block.before, block.after, block.hear)
 
     def _seldom(self, event: _Seldom, out: list[bytes]) -> None:
         match event:

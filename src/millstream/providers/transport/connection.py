@@ -14,6 +14,7 @@ from typing import Final, cast
 import httptools
 
 from millstream.providers.base import Sink
+from millstream.shortcut import Shortcut
 
 MAX_HEAD_BYTES: Final = 256 * 1024
 _HELD_BYTES: Final = 64 * 1024
@@ -35,15 +36,16 @@ class Connection(asyncio.Protocol):
         "_by_end_of_file",
         "_expecting",
         "_head_bytes",
+        "_heard_at",
         "_inflate",
         "_keep_alive",
         "_loop",
         "_news",
-        "_now",
         "_on_lost",
         "_parser",
         "_paused",
         "_pieces",
+        "_shortcut",
         "_sink",
         "_slow_reader",
         "_transport",
@@ -52,7 +54,6 @@ class Connection(asyncio.Protocol):
         "complete",
         "error",
         "headers",
-        "heard_at",
         "on_body",
         "status",
         "waiting",
@@ -60,7 +61,6 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, loop: asyncio.AbstractEventLoop, on_lost: Callable[[Connection], None]) -> None:
         self._loop = loop
-        self._now = loop.time
         self._on_lost = on_lost
         self._transport: asyncio.Transport | None = None
         self._pieces: list[bytes] = []
@@ -79,11 +79,11 @@ class Connection(asyncio.Protocol):
         self.answered = False
         """The answer's head is here."""
         self.complete = False
-        self.heard_at = 0.0
-        """The loop's time of the last read of the answer, or when waiting for it began."""
+        self._heard_at = 0.0
         self.waiting = False
         """Somebody waits for the upstream; the time in between is a slow client's."""
         self._sink: Sink | None = None
+        self._shortcut: Shortcut | None = None
         self._slow_reader: Awaitable[None] | None = None
         self._pieces.clear()
         self._paused = False
@@ -101,6 +101,11 @@ class Connection(asyncio.Protocol):
     def heard(self) -> bool:
         """Anything came since the request."""
         return self._head_bytes > 0
+
+    @property
+    def heard_at(self) -> float:
+        """The loop's time of the last read of the answer, or when waiting for it began."""
+        return self._heard_at if self._shortcut is None else max(self._heard_at, self._shortcut.at)
 
     @property
     def closing(self) -> bool:
@@ -159,6 +164,7 @@ class Connection(asyncio.Protocol):
                     await self._wait()
         finally:
             self._sink = None
+            self._shortcut = None
             self.waiting = False
 
     def close(self) -> None:
@@ -172,6 +178,15 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
+        if self._shortcut is not None:
+            try:
+                if self._shortcut.take(data):
+                    return
+            except Exception as error:  # as in ``_push``
+                self._break(error)
+                return
+            self._heard_at = self.heard_at
+            self._shortcut = None
         if not self.answered:
             self._head_bytes += len(data)
         try:
@@ -184,7 +199,10 @@ class Connection(asyncio.Protocol):
             if sink is None:
                 self._hold()
             elif self._slow_reader is None:
+                body = pieces[0]
                 self._push(sink, pieces)
+                if sink.shortcut is not None:
+                    self._shorten(sink.shortcut, data, body)
         if self.complete or not self.answered:
             self._settle()
 
@@ -259,7 +277,7 @@ class Connection(asyncio.Protocol):
 
     def _push(self, sink: Sink, pieces: list[bytes]) -> None:
         """Through the gateway to the client, in the callback that read the socket."""
-        self.heard_at = self._now()
+        self._heard_at = self._loop.time()
         try:
             whole = len(pieces) == 1 and self._inflate is None
             wait = sink.take(pieces.pop() if whole else self._held())
@@ -274,6 +292,11 @@ class Connection(asyncio.Protocol):
             self._sink = None  # what follows is held
             self._wake()
 
+    def _shorten(self, shortcut: Shortcut, data: bytes, body: bytes) -> None:
+        """``data`` has gone the long way; what is like it need not."""
+        if self._sink is not None and self._slow_reader is None and self._inflate is None and shortcut.fits(data, body):
+            self._shortcut = shortcut
+
     async def _wait_for_reader(self, sink: Sink) -> None:
         wait = self._slow_reader
         assert wait is not None  # noqa: S101  # seen by the caller
@@ -286,7 +309,7 @@ class Connection(asyncio.Protocol):
 
     def _attend(self) -> None:
         """From now on silence is the upstream's."""
-        self.heard_at = self._loop.time()
+        self._heard_at = self._loop.time()
         self.waiting = True
         if self._paused:
             self._paused = False

@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from millstream.core.errors import ClientFault, GatewayBug, Kind, MillstreamError, PolicyRefusal
+from millstream.core.repeats import Repeats
 from millstream.dialects.openai_responses.held import HeldRenderer
 from millstream.pipeline import End, Exchange
 from millstream.server.model_api import Deliveries
@@ -70,6 +71,9 @@ class Run:
         if self._size > self._most:
             self._let_go()
         self._tell()
+
+    def shortcut(self, repeats: Repeats) -> None:
+        return
 
     async def end(self) -> None:
         return

@@ -9,6 +9,7 @@ import msgspec
 
 from millstream.core.errors import ClientFault, GatewayBug, MillstreamError
 from millstream.core.events import ChoiceEnd, Finish, MessageStart
+from millstream.core.repeats import Repeats
 from millstream.core.sse import Frame, SSEDecoder
 from millstream.dialects.base import ClientCall, Dialect, ReplyContext
 from millstream.dialects.openai_responses.held import HeldResponses
@@ -117,6 +118,9 @@ class SocketTurn:
 
     def write(self, data: bytes) -> Awaitable[None]:
         return _Texts(self, self._decoder.feed(data))
+
+    def shortcut(self, repeats: Repeats) -> None:
+        return
 
     async def end(self) -> None:
         await self.send(self._decoder.finish())
