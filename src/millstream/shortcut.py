@@ -59,8 +59,6 @@ class Shortcut:
         "_hear_too",
         "_rest",
         "_sizes",
-        "_skip",
-        "_tail",
         "_wire",
         "at",
         "open",
@@ -76,15 +74,13 @@ class Shortcut:
         self._wire = wire
         self._sizes = _LOWER
         self._before = heard.before + b'"'
-        self._skip = len(heard.before)
         self._after = b'"%b\r\n' % heard.after
-        self._tail = 1 - len(self._after)
         self._hear = heard.hear
         self._hear_too = said.hear if said is not None else None
         self._head: bytes | None = None
         self._rest = b""
         if said is not None:
-            self._head, self._rest = said.before, said.after + b"\r\n"
+            self._head, self._rest = said.before + b'"', b'"%b\r\n' % said.after
 
     def fits(self, read: bytes, body: bytes) -> bool:
         """Whether ``read`` was one chunk, and ``body`` what was in it: then the next one may be offered."""
@@ -99,14 +95,12 @@ class Shortcut:
         """Passes on what one read of the upstream's socket says, if it is one chunk with one text."""
         if len(read) >= _LONGEST:
             return False
-        line = self._sizes[len(read)]
-        at = len(line)
-        if not (
-            self.open and read.startswith(line) and read.startswith(self._before, at) and read.endswith(self._after)
-        ):
+        line, before, after = self._sizes[len(read)], self._before, self._after
+        piece = read[len(line) + len(before) : -len(after)]
+        # Quicker than to look at beginning and end.
+        if read != b"".join((line, before, piece, after)) or not self.open:
             return False
-        string = read[at + self._skip : self._tail]
-        text = text_of(string)
+        text = text_of(b'"%b"' % piece)
         if not text:
             return False
         if self._hear is not None:
@@ -116,7 +110,7 @@ class Shortcut:
         head = self._head
         if head is not None:
             rest = self._rest
-            read = b"%x\r\n%b%b%b" % (len(head) + len(string) + len(rest) - 2, head, string, rest)
+            read = b"%x\r\n%b%b%b" % (len(head) + len(piece) + len(rest) - 2, head, piece, rest)
         self._wire.write(read)
         self.taken += 1
         self.at = self._clock.time()
