@@ -67,7 +67,15 @@ export class View {
     this.pending = { text: [], reasoning: [] };
   }
 
+  /** What is said of an answer stands there once the words that came before it do. */
   say(words, tone = "") {
+    this.said = [words, tone];
+    if (words) this.draw();
+    else this.#drawStatus();
+  }
+
+  #drawStatus() {
+    const [words, tone] = this.said;
     this.status.textContent = words;
     this.status.dataset.tone = tone;
     this.status.hidden = !words;
@@ -221,6 +229,7 @@ export class View {
     this.figures.rate.textContent = tokens > 1 && talking > 50 ? (((tokens - 1) / talking) * 1000).toFixed(1) : "\u2013";
     this.figures.duration.textContent = this.end ? milliseconds(this.end) : "\u2013";
     this.#drawEvents();
+    this.#drawStatus();
   }
 
   #drawEvents() {
