@@ -37,5 +37,5 @@ def test_the_compiled_build_passes_the_tests_of_its_source(tmp_path: Path) -> No
     for file in run([sys.executable, "-c", show], PYTHONPATH=str(installed)).split():
         assert file.startswith(str(installed))
         assert not file.endswith(".py")
-    tests = ["tests/core", "tests/dialects", "tests/test_relay.py"]
+    tests = ["tests/core", "tests/dialects", "tests/test_relay.py", "tests/test_shortcut.py"]
     run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests], PYTHONPATH=str(installed))

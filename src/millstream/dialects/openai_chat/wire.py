@@ -91,6 +91,21 @@ class Chunk(msgspec.Struct):
     search_results: list[Any] | None = None
 
 
+_SILENT = Choice(index=0, delta=Delta())
+
+
+def text_alone(choice: Choice) -> str:
+    """The text, if a piece of it is all that the first choice says; else empty."""
+    delta = choice.delta
+    text = delta.content if delta is not None else None
+    if delta is None or not isinstance(text, str):
+        return ""
+    delta.content = None
+    alone = choice == _SILENT
+    delta.content = text
+    return text if alone else ""
+
+
 def only_text(chunk: Chunk) -> tuple[bytes, str] | None:
     """Field and text, if a piece of text or of thinking is all that ``chunk`` says."""
     said = _said(chunk)
