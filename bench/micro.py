@@ -1,4 +1,4 @@
-"""Where the microseconds of one event go inside the pure path: split, parse, check, render, per pair of dialects.
+"""Where the microseconds of one event go inside the pure path: parse, check, render, per pair of dialects.
 
 No sockets: an upstream stream is written by its dialect's own renderer, cut into reads of 1 and of 16 frames, and fed
 to each stage alone and to all of them together as the gateway does. CPU time of this process, the median of several
@@ -27,7 +27,6 @@ from millstream.core import events as ev
 from millstream.core.grammar import Grammar
 from millstream.core.messages import Request
 from millstream.core.messages import Usage as TokenUsage
-from millstream.core.sse import SSEDecoder
 from millstream.dialects.base import Dialect, ReplyContext
 from millstream.relay import HubRelay, SideDoor
 
@@ -141,10 +140,8 @@ def _row(client: Dialect, stream: Stream, deltas: int, batch: int, runs: int) ->
     def on_events(make: Callable[[], Callable[[list[ev.Event]], object]]) -> float:
         return _per_event(make, stream.events, deltas, runs)
 
-    split = timed(lambda: SSEDecoder().feed)
     stages = {
-        "split": split,
-        "parse": timed(lambda: upstream.parser().feed) - split,
+        "parse": timed(lambda: upstream.parser().feed),
         "check": on_events(lambda: Grammar().advance),
     }
     if client is upstream:
@@ -171,12 +168,12 @@ def _run(step: Callable[[T], object], inputs: Iterable[T]) -> int:
 def _table(rows: Sequence[Row], kind: str) -> Table:
     title = f"CPU µs per event, {kind} deltas, Python {sys.version.split()[0]}"
     table = Table(title=title, title_justify="left", title_style="bold", header_style="")
-    for heading in ("client ← upstream", "frames/read", "split", "parse", "check", "render", "all"):
+    for heading in ("client ← upstream", "frames/read", "parse", "check", "render", "all"):
         table.add_column(heading, justify="left" if "←" in heading else "right")
     for row in rows:
         same = row.client == row.upstream
         name = f"{row.client} ← {row.upstream}{', side door' if same else ''}"
-        figures = [f"{row.stages[s]:.2f}" if s in row.stages else "–" for s in ("split", "parse", "check", "render")]
+        figures = [f"{row.stages[s]:.2f}" if s in row.stages else "–" for s in ("parse", "check", "render")]
         table.add_row(
             name,
             str(row.batch),
