@@ -96,7 +96,10 @@ class Shortcut:
         if len(read) >= _LONGEST:
             return False
         line, before, after = self._sizes[len(read)], self._before, self._after
-        piece = read[len(line) + len(before) : -len(after)]
+        begin, end = len(line) + len(before), len(read) - len(after)
+        if begin >= end:  # to slice so is an error of mypyc's
+            return False
+        piece = read[begin:end]
         # Quicker than to look at beginning and end.
         if read != b"".join((line, before, piece, after)) or not self.open:
             return False

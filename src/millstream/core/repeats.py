@@ -71,7 +71,9 @@ class Repeated:
     def text_in(self, data: bytes) -> str:
         """The piece of text by which alone ``data`` differs from what was learnt; empty if that is not so."""
         before, after = self._before, self._after
-        if not (before and data.startswith(before) and data.endswith(after)):
+        if not before or len(data) <= len(before) + len(after):
+            return ""
+        if not (data.startswith(before) and data.endswith(after)):
             return ""
         text = text_of(data[len(before) - 1 : 1 - len(after)])
         if text:
