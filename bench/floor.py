@@ -2,7 +2,8 @@
 
 ``floor.py PORT UPSTREAM`` passes bytes as they are; ``floor.py PORT UPSTREAM translate`` takes Anthropic calls to an
 OpenAI Chat upstream with millstream's own dialects. Neither checks, routes, logs, counts, limits or knows of errors:
-what they need, a gateway in Python on these libraries cannot go below. Measured as ``floor`` and ``floor-translate``.
+what they need, a gateway that goes their way on these libraries cannot go below. They are measured as ``floor`` and
+``floor-translate``.
 """
 
 from __future__ import annotations

@@ -128,7 +128,7 @@ class HubRelay(_Watched):
     renderer can say so, it needs no event either.
     """
 
-    __slots__ = ("_heard_more", "_renderer", "_repeating", "_say_more", "_says", "_stops")
+    __slots__ = ("_renderer", "_repeating", "_says", "_stops")
 
     def __init__(self, parser: Parser, renderer: Renderer, stop: Sequence[str] = ()) -> None:
         super().__init__(parser)
@@ -136,9 +136,7 @@ class HubRelay(_Watched):
         self._stops = StopSequences(stop) if stop else None
         self._repeating = _repeating(parser) if hasattr(renderer, "more") and not stop else None
         if self._repeating is not None:
-            self._heard_more = self._repeating.more
             self._says = cast("RepeatingRenderer", renderer)
-            self._say_more = self._says.more
 
     @property
     def repeats(self) -> Repeats | None:
@@ -150,9 +148,9 @@ class HubRelay(_Watched):
     def feed(self, data: bytes) -> bytes:
         if self.done:
             return b""
-        if self._repeating is not None and (text := self._heard_more(data)):
+        if self._repeating is not None and (text := self._repeating.more(data)):
             self.by_heart = True
-            return self._say_more(self._repeating.more_of, text)
+            return self._says.more(self._repeating.more_of, text)
         self.by_heart = False
         try:
             events = self._parser.feed(data)

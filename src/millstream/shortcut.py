@@ -29,19 +29,19 @@ class Clock(Protocol):
     def time(self) -> float: ...
 
 
-def _size_lines(digits: str) -> tuple[bytes, ...]:
+def _size_lines() -> tuple[bytes, ...]:
     """By the length of a read that is one chunk: how it begins. https://www.rfc-editor.org/rfc/rfc9112#name-chunked-transfer-coding"""
     lines = [b"\0"] * _LONGEST  # which no read begins with
     for size in range(1, _LONGEST):
-        line = f"{size:{digits}}\r\n".encode()
+        line = b"%x\r\n" % size
         length = len(line) + size + 2
         if length < _LONGEST:
             lines[length] = line
     return tuple(lines)
 
 
-_LOWER = _size_lines("x")
-_UPPER = _size_lines("X")
+_LOWER = _size_lines()
+_UPPER = tuple(line.upper() for line in _LOWER)
 
 
 class Shortcut:
