@@ -240,7 +240,7 @@ class Exchange:
         self.record.error = error
         if not client.started:
             raise error
-        if not self._has_ended():
+        if not self.has_ended:
             self._end_left = True
             wait = client.write(self.renderer.render([Fault.of(error)]))
             if wait is not None:
@@ -249,9 +249,10 @@ class Exchange:
 
     def keepalive(self) -> bytes:
         """What fills a silence; nothing once the client has heard the end."""
-        return b"" if self._has_ended() else self.renderer.keepalive()
+        return b"" if self.has_ended else self.renderer.keepalive()
 
-    def _has_ended(self) -> bool:
+    @property
+    def has_ended(self) -> bool:
         """Whether the reply's one end has left, however long the upstream takes to close."""
         return self._end_left or (self._watch.ended and self._watch.fault is None)
 

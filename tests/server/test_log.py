@@ -14,6 +14,7 @@ from millstream.telemetry.logs import RequestLine
 from millstream.testing.gateway import GatewayThread
 
 SECRET = "sk-never-to-be-seen"
+LAST = {"anthropic": b"event: message_stop", "openai_chat": b"data: [DONE]\n\n"}
 
 
 async def lines_of(gateway: GatewayThread, caplog: pytest.LogCaptureFixture, number: int) -> list[RequestLine]:
@@ -108,6 +109,32 @@ def test_a_stream_whose_client_leaves(
             (line,) = await lines_of(gateway, caplog, 1)
             assert (line.status, line.end, line.error) == (499, "cancelled", None)
             assert line.first_content_ms is not None
+
+    run(main())
+
+
+def test_a_client_that_leaves_once_it_has_heard_the_end(
+    site: Site, client: Wire, upstream: Wire, caplog: pytest.LogCaptureFixture
+) -> None:
+    """However long the upstream takes to close: nothing was cancelled."""
+
+    async def main() -> None:
+        gateway = site.gateway()
+
+        async def answer(call: Call) -> None:
+            await call.head()
+            for piece in upstream.answer("Hello."):
+                await call.send(piece)
+            await call.gone()
+
+        async with site.upstream(answer):
+            async with RawClient(gateway.address) as sender:
+                await sender.send("POST", client.path, client.request(model=model_of(upstream)))
+                await sender.head()
+                await sender.body.until(LAST[client.name])
+            (line,) = await lines_of(gateway, caplog, 1)
+            assert (line.end, line.status) == ("finished", 200)
+            assert line.output_tokens is not None
 
     run(main())
 

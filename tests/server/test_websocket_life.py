@@ -71,6 +71,33 @@ def test_a_client_that_leaves_takes_its_upstream_with_it(site: Site, caplog: pyt
     assert (line.status, line.end, line.client, line.upstream) == (499, "cancelled", "openai_responses", MODEL)
 
 
+def test_a_client_that_leaves_once_it_has_heard_the_end_has_cancelled_nothing(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "millstream")
+
+    async def main() -> None:
+        async def does_not_close(call: Call) -> None:
+            await call.head()
+            for piece in UPSTREAM.answer("Hm."):
+                await call.send(piece)
+            await call.gone()
+
+        gateway = site.gateway()
+        async with site.upstream(does_not_close):
+            async with socket_to(gateway) as connection:
+                await ask(connection, input="a")
+                await hear(connection)
+                connection.transport.abort()
+            async with RawClient(gateway.address) as other:
+                while gateway.open_streams:
+                    await other.ask("GET", "/health")
+
+    run(main())
+    (line,) = [record.line for record in caplog.records if hasattr(record, "line")]
+    assert (line.status, line.end) == (200, "finished")
+
+
 def test_a_reader_that_pauses_pauses_its_upstream_and_is_given_up_in_the_end(site: Site) -> None:
     async def main() -> None:
         gone: asyncio.Future[float] = asyncio.get_running_loop().create_future()

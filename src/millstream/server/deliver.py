@@ -187,6 +187,11 @@ class Delivery:
         self._timer: asyncio.TimerHandle | None = None
         self._beat: asyncio.Task[None] | None = None
 
+    @property
+    def is_taken(self) -> bool:
+        """Nothing that was sent still waits for a client that is slow to take it."""
+        return self._line.sending_since is None
+
     def streams(self, head: Callable[[], list[tuple[bytes, bytes]]], keepalive: Callable[[], bytes]) -> None:
         """From now on silence is filled: with the head when it is due, then with ``keepalive`` frames."""
         self._head = head

@@ -117,7 +117,8 @@ class Turn:
         except MillstreamError as error:
             await exchange.fail(self._delivery, error)
         except ClientGone:
-            raise
+            if not (exchange.has_ended and self._delivery.is_taken):
+                raise
         except Exception as error:
             await exchange.fail(self._delivery, self._bug(error))
 

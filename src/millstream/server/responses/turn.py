@@ -86,7 +86,7 @@ class SocketTurn:
             end = "cancelled"
             raise
         except asyncio.CancelledError:
-            end = "cancelled"
+            end = self._end_heard()
             if self._interruption is None or self._task is None:
                 raise
             self._task.uncancel()
@@ -101,6 +101,12 @@ class SocketTurn:
             if self._record.error is not None and self._previous is not None:
                 self._memory.drop(self._previous)  # so that its client begins anew, as the API has it
             log_request(self._gateway, self._record, status, end, began)
+
+    def _end_heard(self) -> End:
+        """Of a turn whose client has left: it may have read its reply's end before its upstream closed."""
+        if self.sending or self._exchange is None or not self._exchange.has_ended:
+            return "cancelled"
+        return "finished" if self._record.error is None else "failed"
 
     def interrupt(self, reason: Exception) -> None:
         """End it with ``reason``, which its client is told."""
@@ -117,6 +123,7 @@ class SocketTurn:
         self.started = True
 
     def write(self, data: bytes) -> Awaitable[None]:
+        self.sending = True
         return _Texts(self, self._decoder.feed(data))
 
     def shortcut(self, repeats: Repeats) -> None:
@@ -160,16 +167,14 @@ class SocketTurn:
                 self._look(text)
         if self._mark:
             texts = [self._mark + text[1:] for text in texts]
-        if texts:
-            await self._tell(texts)
+        await self._tell(texts)
 
     async def _tell(self, texts: list[bytes]) -> None:
         self.sending = True
-        try:
+        if texts:
             await self._send(texts)
-        finally:
-            self.sending = False
             self.last_sent = asyncio.get_running_loop().time()
+        self.sending = False
 
     def _look(self, text: bytes) -> None:
         """An event of an upstream of this API. Its last one tells what has to be remembered."""
