@@ -19,7 +19,7 @@ import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from millstream.core.errors import ClientFault, MillstreamError
 from millstream.core.events import Fault, MessageStart
@@ -74,6 +74,8 @@ class Gateway:
     """Makes exchanges where more is done for a client than to ask its model; None where it wants no more."""
     observers: list[Observer] = field(default_factory=list)
     """Told once of each request that has ended. They must not raise."""
+    untold: list[Ended] = field(default_factory=list)
+    """Requests that they will be told of within a moment."""
     meter: Meter | None = None
     """Lets calls of models in and counts what they take; None: everyone may do everything."""
 
@@ -109,7 +111,7 @@ class Continuation:
 MakeExchange = Callable[[Gateway, Dialect, ClientCall, "Record"], "Exchange | None"]
 End = Literal["finished", "cancelled", "failed"]
 Observer = Callable[["Record", int, End, float, float], None]
-"""Gets the record of a request, its HTTP status, how it ended, and the Unix times when it began and ended."""
+"""Gets what ``Ended`` has."""
 Settle = Callable[[Usage | None, bool], None]
 """Gets what a call took, if that is known, and whether any content came of it."""
 
@@ -169,6 +171,16 @@ class Record:
     switched: tuple[str, ...] = ()
     """Models that went on where an answer had broken off."""
     error: MillstreamError | None = None
+
+
+class Ended(NamedTuple):
+    """The record of a request, its HTTP status, how it ended, and the Unix times when it began and ended."""
+
+    record: Record
+    status: int
+    end: End
+    began: float
+    at: float
 
 
 class Exchange:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from agents import Codex
 from gateway_site import run
+from request_lines import lines_in
 from speakers import SPEAKERS, Speaker
 
 from millstream.config import Config, ProviderConfig
@@ -44,7 +45,7 @@ def test_codex_runs_a_tool_and_answers_on_a_websocket(
             assert "Print a word." in json.dumps(last), "a turn of only what is new reaches the model as a whole"
 
     run(main(), LIMIT_S)
-    lines = [record.line for record in caplog.records if hasattr(record, "line")]
+    lines = lines_in(caplog)
     assert [line.status for line in lines] == [200] * len(lines)
     prepared = [line for line in lines if line.tries == 1 and line.output_tokens is None]
     assert prepared, "it has prepared its conversation"

@@ -8,25 +8,11 @@ import pytest
 from gateway_site import Site, model_of, run
 from raw_client import RawClient
 from raw_upstream import Call
+from request_lines import lines_of
 from wires import Wire
-
-from millstream.telemetry.logs import RequestLine
-from millstream.testing.gateway import GatewayThread
 
 SECRET = "sk-never-to-be-seen"
 LAST = {"anthropic": b"event: message_stop", "openai_chat": b"data: [DONE]\n\n"}
-
-
-async def lines_of(gateway: GatewayThread, caplog: pytest.LogCaptureFixture, number: int) -> list[RequestLine]:
-    """The lines logged so far, once there are ``number`` of them and no request is open."""
-    async with RawClient(gateway.address) as other:
-        while gateway.open_streams or len(_lines(caplog)) < number:
-            await other.ask("GET", "/health")
-    return _lines(caplog)
-
-
-def _lines(caplog: pytest.LogCaptureFixture) -> list[RequestLine]:
-    return [record.line for record in caplog.records if hasattr(record, "line")]
 
 
 @pytest.fixture(autouse=True)

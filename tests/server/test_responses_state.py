@@ -11,6 +11,7 @@ from gateway_site import Site, run
 from openai import BadRequestError, NotFoundError
 from raw_client import RawClient
 from raw_upstream import JSON, Call
+from request_lines import lines_of
 from responses_site import MODEL, UPSTREAM, config, said, says, sdk
 
 from millstream.config import ServerConfig, SessionsConfig
@@ -206,21 +207,16 @@ def test_each_call_has_its_line_in_the_log(
 ) -> None:
     caplog.set_level(logging.INFO, "millstream")
 
-    def lines() -> list[Any]:
-        return [record.line for record in caplog.records if hasattr(record, "line")]
-
     async def main() -> None:
         async with site.upstream(says), sdk(gateway) as client:
             reply = await client.responses.create(model=MODEL, input="a", background=True)
             while (await client.responses.retrieve(reply.id)).status != "completed":
                 pass
-            async with RawClient(gateway.address) as other:
-                while gateway.open_streams:
-                    await other.ask("GET", "/health")
-            runs = [line for line in lines() if line.model == MODEL]
+            lines = await lines_of(gateway, caplog, 3)
+            runs = [line for line in lines if line.model == MODEL]
             assert [(line.status, line.end, line.upstream) for line in runs] == [(200, "finished", MODEL)]
             assert runs[0].output_tokens == 5
-            gets = [line for line in lines() if line.model == f"GET /v1/responses/{reply.id}"]
+            gets = [line for line in lines if line.model == f"GET /v1/responses/{reply.id}"]
             assert {(line.status, line.end) for line in gets} == {(200, "finished")}
 
     run(main())

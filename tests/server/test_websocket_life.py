@@ -9,8 +9,8 @@ import socket
 import msgspec
 import pytest
 from gateway_site import Site, run
-from raw_client import RawClient
 from raw_upstream import Call
+from request_lines import lines_of
 from responses_socket import MODEL, UPSTREAM, answer_to, ask, hear, says, socket_to, text_of
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -62,13 +62,10 @@ def test_a_client_that_leaves_takes_its_upstream_with_it(site: Site, caplog: pyt
                     pass
                 connection.transport.abort()
             await gone
-            async with RawClient(gateway.address) as other:
-                while gateway.open_streams:
-                    await other.ask("GET", "/health")
+            (line,) = await lines_of(gateway, caplog, 1)
+        assert (line.status, line.end, line.client, line.upstream) == (499, "cancelled", "openai_responses", MODEL)
 
     run(main())
-    (line,) = [record.line for record in caplog.records if hasattr(record, "line")]
-    assert (line.status, line.end, line.client, line.upstream) == (499, "cancelled", "openai_responses", MODEL)
 
 
 def test_a_client_that_leaves_once_it_has_heard_the_end_has_cancelled_nothing(
@@ -89,13 +86,10 @@ def test_a_client_that_leaves_once_it_has_heard_the_end_has_cancelled_nothing(
                 await ask(connection, input="a")
                 await hear(connection)
                 connection.transport.abort()
-            async with RawClient(gateway.address) as other:
-                while gateway.open_streams:
-                    await other.ask("GET", "/health")
+            (line,) = await lines_of(gateway, caplog, 1)
+        assert (line.status, line.end) == (200, "finished")
 
     run(main())
-    (line,) = [record.line for record in caplog.records if hasattr(record, "line")]
-    assert (line.status, line.end) == (200, "finished")
 
 
 def test_a_reader_that_pauses_pauses_its_upstream_and_is_given_up_in_the_end(site: Site) -> None:
@@ -263,13 +257,10 @@ def test_each_turn_has_its_line_in_the_log(site: Site, caplog: pytest.LogCapture
             await answer_to(connection, input="a")
             await ask(connection, input="a", previous_response_id="resp_nobodys")
             await hear(connection)
-            async with RawClient(gateway.address) as other:
-                while gateway.open_streams:
-                    await other.ask("GET", "/health")
+            good, bad = await lines_of(gateway, caplog, 2)
+        assert (good.status, good.end, good.upstream, good.output_tokens) == (200, "finished", MODEL, 5)
+        assert good.first_content_ms is not None
+        assert (bad.status, bad.end) == (400, "failed")
+        assert "resp_nobodys" in (bad.error or "")
 
     run(main())
-    good, bad = (record.line for record in caplog.records if hasattr(record, "line"))
-    assert (good.status, good.end, good.upstream, good.output_tokens) == (200, "finished", MODEL, 5)
-    assert good.first_content_ms is not None
-    assert (bad.status, bad.end) == (400, "failed")
-    assert "resp_nobodys" in bad.error

@@ -46,6 +46,7 @@ from millstream.server.identity import owner
 from millstream.server.info import Info
 from millstream.server.model_api import Deliveries
 from millstream.server.plain.app import PlainSurface
+from millstream.server.request_log import tell
 from millstream.server.responses.app import ResponsesState
 from millstream.server.reviving import Reviver
 from millstream.server.routes import Surfaces, model_routes, other_routes
@@ -287,6 +288,7 @@ def _lifespan(
                 if loading is not None:
                     loading.cancel()
         finally:
+            tell(gateway)
             await accounts.aclose()
             await runs.journal.aclose()
             for upstream in gateway.upstreams.values():

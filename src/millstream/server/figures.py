@@ -9,6 +9,7 @@ import msgspec
 
 from millstream.pipeline import Gateway
 from millstream.server.model_api import Deliveries
+from millstream.server.request_log import tell
 from millstream.server.tally import Tally, summed
 from millstream.telemetry.metrics import Family, Metrics, counted, joined
 
@@ -54,6 +55,7 @@ class Figured:
         self.all: Callable[[bool], Awaitable[Figures]] = self._alone
         """With what is for Prometheus or without. Raises ``GatewayBug`` where they cannot be had."""
         self._tally = Tally()
+        self._gateway = gateway
         self._deliveries = deliveries
         self._metrics = metrics
         self._clock = clock
@@ -62,6 +64,7 @@ class Figured:
 
     def mine(self, scraped: bool) -> Figures:
         """``scraped``: with what is for Prometheus, which with many models takes milliseconds."""
+        tell(self._gateway)
         families = self._metrics.families() if scraped and self._metrics is not None else []
         return Figures(families, self._tally, len(self._deliveries), self._clock() - self._began)
 

@@ -6,7 +6,7 @@ An ASGI middleware in the raw.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -46,22 +46,22 @@ class Guard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in ("http", "websocket"):
             try:
-                caller = self._found(scope)
-                set_caller(scope, caller if caller is not None else await self._verified(scope))
+                set_caller(scope, NOBODY if self._is_open(scope) else await self._caller(header_map(scope)))
             except MillstreamError as refusal:
                 await send_error(before_handshake(scope, send), self._dialect_of(scope["path"]), refusal)
                 return
         await self._app(scope, receive, send)
 
-    def _found(self, scope: Scope) -> Caller | None:
+    def _is_open(self, scope: Scope) -> bool:
         path = scope["path"]
-        if path in self._open_paths or path.startswith(_OPEN_FOLDER) or scope.get("method") == "OPTIONS":
-            return NOBODY
-        return self._credentials.find(shown_keys(header_map(scope)))
+        return path in self._open_paths or path.startswith(_OPEN_FOLDER) or scope.get("method") == "OPTIONS"
 
-    async def _verified(self, scope: Scope) -> Caller:
-        headers = header_map(scope)
-        caller = await self._credentials.verify(shown_keys(headers))
+    async def _caller(self, headers: Mapping[str, str]) -> Caller:
+        shown = shown_keys(headers)
+        found = self._credentials.find(shown)
+        if found is not None:
+            return found
+        caller = await self._credentials.verify(shown)
         if caller is self._credentials.anybody:
             require_local_host(headers.get("host", ""), self._allowed_hosts)
             require_own_origin(headers.get("origin"), self._allowed_origins)

@@ -57,9 +57,13 @@ def _spare_what_is_not_told() -> None:
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 
 
-def request(line: RequestLine) -> None:
+def request(line: RequestLine, at: float) -> None:
+    """``at``: when it ended, a Unix time."""
     level = logging.WARNING if line.end == "failed" else logging.INFO
-    logger.log(level, "request", extra={"line": line})
+    if logger.isEnabledFor(level):
+        record = logger.makeRecord(logger.name, level, "", 0, "request", (), None, extra={"line": line})
+        record.created = at
+        logger.handle(record)
 
 
 class _Json(logging.Formatter):
