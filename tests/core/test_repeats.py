@@ -84,3 +84,22 @@ def test_a_hit_lets_it_learn_again() -> None:
         repeated.learn(FRAME, b"content", " mill")
     assert repeated.text_in(FRAME) == " mill"
     assert repeated.teachable
+
+
+@given(st.lists(st.text(), max_size=6), st.binary(max_size=20))
+def test_frames_in_a_row_give_their_texts_up_to_the_first_that_is_other(texts: list[str], other: bytes) -> None:
+    known = taught()
+    frames = [frame_with(text) for text in texts]
+    found = known.texts_in([*frames, other, *frames])
+    assert found in (texts, []) or other == FRAME
+    assert all(known.text_in(frame) for frame in frames if found and frame != frame_with(""))
+
+
+@pytest.mark.parametrize("piece", [b"\\", b'",\n"', b'a","b', b"a\nb", b'a"', b"\xff", rb"\ud83d"])
+def test_frames_in_a_row_with_what_is_no_string_are_left_to_the_decoder(piece: bytes) -> None:
+    row = [frame_with("a"), FRAME.replace(b" mill", piece), FRAME.replace(b" mill", b',"b'), frame_with("c")]
+    known = taught()
+    assert known.texts_in(row) == []
+    for _ in range(20):
+        known.texts_in(row)
+    assert not known.teachable

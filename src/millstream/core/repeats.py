@@ -7,12 +7,13 @@ of what reading an event costs (docs/decisions/0008-push-path.md).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import msgspec
 
 _STRING = msgspec.json.Decoder(str).decode
+_STRINGS = msgspec.json.Decoder(list[str]).decode
 _TRIES = 8
 """Some upstreams put something new into every event; there is no point in going on for ever."""
 
@@ -80,6 +81,25 @@ class Repeated:
             self._tries = 0
         return text
 
+    def texts_in(self, payloads: Sequence[bytes]) -> list[str]:
+        """The pieces of text by which alone the first of ``payloads`` differ from what was learnt, up to the first that
+        differs in more."""
+        before, after = self._before, self._after
+        if not before:
+            return []
+        start, end, least = len(before), -len(after), len(before) + len(after)
+        pieces: list[bytes] = []
+        for payload in payloads:
+            if len(payload) < least or not (payload.startswith(before) and payload.endswith(after)):
+                break
+            pieces.append(payload[start:end])
+        texts = texts_of(pieces)
+        if len(texts) == len(pieces):
+            self._tries = 0
+            return texts
+        self.miss()
+        return []
+
 
 def text_of(string: bytes) -> str:
     """The text of a JSON string, from quote to quote; empty if it is none."""
@@ -87,3 +107,12 @@ def text_of(string: bytes) -> str:
         return _STRING(string)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return ""
+
+
+def texts_of(pieces: Sequence[bytes]) -> list[str]:
+    """The texts of JSON strings without their quotes; of another number than ``pieces`` if one of them is none."""
+    try:
+        # A line break is in no string of JSON, so that none can reach from one piece into the next.
+        return _STRINGS(b'["%b"]' % b'",\n"'.join(pieces))
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return []

@@ -112,11 +112,58 @@ frames = st.one_of(
 )
 
 
-@given(st.lists(st.lists(frames, min_size=1, max_size=6).map(b"".join), max_size=8))
+texts_in_a_row = st.lists(st.text(max_size=3), min_size=3, max_size=12).map(lambda row: b"".join(texts(*row)))
+some_frames = st.lists(st.one_of(frames, texts_in_a_row), min_size=1, max_size=6).map(b"".join)
+
+
+@given(st.lists(some_frames, max_size=8))
 def test_what_is_known_by_heart_reads_as_if_it_were_not(reads: list[bytes]) -> None:
-    with patch.object(Repeated, "text_in", return_value=""):
+    with patch.object(Repeated, "text_in", return_value=""), patch.object(Repeated, "texts_in", return_value=[]):
         expected = fed(*reads)
     assert fed(*reads) == expected
+
+
+MANY = "abcdefghijklmnopqrstuvwxyz"
+
+
+@pytest.mark.parametrize("field", ["content", "reasoning_content", "reasoning"])
+def test_of_many_frames_in_one_read_only_the_first_are_decoded(field: str) -> None:
+    read = b"".join(frame({field: piece}) for piece in MANY)
+    with patch("millstream.dialects.openai_chat.wire.decode_chunk", wraps=decode_chunk) as decoded:
+        [events] = fed(read)
+    assert [event.text for event in events if isinstance(event, ev.TextDelta | ev.ReasoningDelta)] == list(MANY)
+    assert decoded.call_count < 10
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        b": keepalive\n\n",
+        b"event: other\n" + frame({"content": "x"}),
+        frame({"content": ""}),
+        frame({"content": "x"}, usage={"prompt_tokens": 1, "completion_tokens": 1}),
+        frame({"content": "x"}, {"index": 1}),
+        frame({"reasoning": "x"}),
+        call(0),
+        frame({"content": "\\"}),
+        frame({"content": "x"}).replace(b'"x"', b'"x","y"'),
+        frame({"content": "x"}).replace(b'"x"', rb'"\ud83d"'),
+    ],
+)
+def test_what_stands_between_many_frames_is_read_in_its_place(between: bytes) -> None:
+    row = b"".join(texts(*MANY[:13])), b"".join(texts(*MANY[13:]))
+    one_by_one = ChatParser()
+    frames = [part + b"\n\n" for part in (row[0] + between + row[1]).split(b"\n\n")[:-1]]
+    expected = [event for part in frames for event in one_by_one.feed(part)]
+    [together] = fed(row[0] + between + row[1])
+    assert together == expected
+
+
+def test_an_error_event_that_looks_like_text_is_an_error() -> None:
+    read = b"".join(texts(*MANY[:13])) + b"event: error\n" + frame({"content": "x"}) + b"".join(texts(*MANY[13:]))
+    [events] = fed(read)
+    assert isinstance(events[-1], ev.Fault)
+    assert len([event for event in events if isinstance(event, ev.TextDelta)]) == 13
 
 
 def test_frames_from_which_nothing_can_be_learnt_are_soon_decoded_once() -> None:

@@ -1,6 +1,8 @@
-"""Reads that differ from what came before in a piece of text alone (``core/repeats.py``)."""
+"""Reads, or frames of a read, that differ from what came before in a piece of text alone (``core/repeats.py``)."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from millstream.core import events as ev
 from millstream.core.repeats import Around, Repeated
@@ -29,6 +31,21 @@ class Known:
         if text and self._voice == "reasoning":
             answer.hear(text)
         return text
+
+    def events_in(self, payloads: Sequence[bytes]) -> list[ev.Event]:
+        """What the first of ``payloads`` give, one event each, up to the first of which that cannot be told; for one
+        that has learnt from a payload alone."""
+        answer = self._speaking
+        if answer is None or not self._repeated.teachable:
+            return []
+        texts = self._repeated.texts_in(payloads)
+        if "" in texts:
+            return []
+        if self._voice != "reasoning":
+            return [ev.TextDelta(self.block, text) for text in texts]
+        for text in texts:
+            answer.hear(text)
+        return [ev.ReasoningDelta(self.block, text) for text in texts]
 
     @property
     def around(self) -> Around | None:

@@ -12,7 +12,7 @@ from itertools import count
 from millstream.core import events as ev
 from millstream.core.errors import Kind, UpstreamFault
 from millstream.core.repeats import Around
-from millstream.core.sse import SSEDecoder
+from millstream.core.sse import Frame, SSEDecoder
 from millstream.dialects.openai_chat import errors, wire
 from millstream.dialects.openai_chat.answer import Answer
 from millstream.dialects.openai_chat.known import Known
@@ -25,12 +25,17 @@ _NOT_OF_THE_REPLY = frozenset(
 """Fields of a chunk that say nothing about the whole reply, or have a canonical name."""
 
 _MAX_ID = 40
+_FEW = 6
+"""Frames of a read that are not worth a look at whether they are alike."""
+
+_AT_ONCE = 256
 
 
 class ChatParser:
     """One reply."""
 
     __slots__ = (
+        "_alike",
         "_answers",
         "_decoder",
         "_ended",
@@ -51,6 +56,7 @@ class ChatParser:
         self._ended = False
         self._usage: object = None
         self._known = Known()
+        self._alike: Known | None = None
         self.more_of = 0
 
     @property
@@ -65,8 +71,11 @@ class ChatParser:
             return [self._known.event(text)]
         try:
             frames = self._decoder.feed(data)
-            for name, payload in frames:
-                self._frame(name, payload, events)
+            if len(frames) > _FEW:
+                self._many(frames, events)
+            else:
+                for name, payload in frames:
+                    self._frame(name, payload, events)
         except UpstreamFault as fault:
             self._fail(fault, events)
         else:
@@ -139,6 +148,26 @@ class ChatParser:
                 self._choice(choice, number, events)
         if chunk.usage is not None or chunk.x_groq is not None:
             self._count(chunk.usage or (chunk.x_groq.get("usage") if isinstance(chunk.x_groq, dict) else None), events)
+
+    def _many(self, frames: list[Frame], events: list[ev.Event]) -> None:
+        """As ``_frame`` for each: of a fast model, or of a whole network's delay. Most are known by what the first
+        piece of text was."""
+        known = self._alike = self._alike or Known()
+        payloads = [payload if not name else b"" for name, payload in frames]
+        position = 0
+        while len(frames) - position > _FEW:
+            if more := known.events_in(payloads[position : position + _AT_ONCE]):
+                events += more
+                position += len(more)
+                continue
+            before = len(events)
+            self._frame(*frames[position], events)
+            payload = payloads[position]
+            if len(events) == before + 1 and payload:
+                known.learn(payload, payload, self._answers, events[-1])
+            position += 1
+        for name, payload in frames[position:]:
+            self._frame(name, payload, events)
 
     def _not_a_chunk(self, name: bytes, data: bytes, error: ValueError, events: list[ev.Event]) -> None:
         text = data.strip()

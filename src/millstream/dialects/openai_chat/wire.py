@@ -108,6 +108,9 @@ def text_alone(choice: Choice) -> str:
 
 def only_text(chunk: Chunk) -> tuple[bytes, str] | None:
     """Field and text, if a piece of text or of thinking is all that ``chunk`` says."""
+    choices = chunk.choices
+    if choices and len(choices) == 1 and (text := text_alone(choices[0])) and chunk == Chunk(chunk.id, choices):
+        return b"content", text
     said = _said(chunk)
     choices = said.pop("choices", None)
     if said.keys() - {"id"} or not choices or len(choices) != 1:
