@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -160,7 +161,7 @@ def _gateway(config: Config, providers: Mapping[str, Provider], agent: Agent, ac
         upstreams={name: Upstream(p, _transport(p, config, dialects)) for name, p in providers.items()},
         retry=RetryPolicy(config.upstream.retries, config.upstream.backoff, config.upstream.max_retry_wait),
         now=time.time,
-        new_id=lambda: f"ms_{secrets.token_hex(12)}",
+        new_id=lambda: f"ms_{os.urandom(12).hex()}",
         auto=auto_of(config),
         continuation=continuation_of(config),
         make_exchange=agent.exchange,

@@ -55,6 +55,12 @@ class ClientConnection(HttpToolsProtocol):
         cycle: Any = self.cycle  # None before the first request, which its type does not say
         return cycle is None or bool(cycle.response_complete)
 
+    @property
+    def has_request(self) -> bool:
+        """All of the request that is served has come; reading it waits for nobody."""
+        cycle: Any = self.cycle
+        return cycle is not None and not cycle.more_body
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         self.corked = CorkedTransport(transport, self.loop)
         super().connection_made(cast("asyncio.Transport", self.corked))

@@ -10,6 +10,7 @@ from starlette.types import Receive, Scope
 
 from millstream.core.errors import ClientFault, Kind
 from millstream.dialects.base import ClientCall
+from millstream.server.connection import connection_of
 from millstream.server.deliver import ClientGone
 
 _BODY_TIMEOUT_S = 120
@@ -43,6 +44,9 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
             raise _too_large(limit)
         if name == b"content-encoding" and value not in (b"", b"identity"):
             raise ClientFault("send the request body without content-encoding", status=415)
+    connection = connection_of(scope)
+    if connection is not None and connection.has_request:
+        return await _read(receive, limit)
     try:
         async with asyncio.timeout(_BODY_TIMEOUT_S):
             return await _read(receive, limit)
