@@ -123,7 +123,7 @@ def test_what_is_known_by_heart_reads_as_if_it_were_not(reads: list[bytes]) -> N
     assert fed(*reads) == expected
 
 
-MANY = "abcdefghijklmnopqrstuvwxyz"
+MANY = "abcdefghijklmnopqrstuvwxyz" * 2
 
 
 @pytest.mark.parametrize("field", ["content", "reasoning_content", "reasoning"])
@@ -133,6 +133,14 @@ def test_of_many_frames_in_one_read_only_the_first_are_decoded(field: str) -> No
         [events] = fed(read)
     assert [event.text for event in events if isinstance(event, ev.TextDelta | ev.ReasoningDelta)] == list(MANY)
     assert decoded.call_count < 10
+
+
+def test_frames_of_a_first_short_read_are_decoded_and_those_of_the_next_are_known() -> None:
+    reads = [b"".join(texts(*MANY[:10]))] * 3
+    with patch("millstream.dialects.openai_chat.wire.decode_chunk", wraps=decode_chunk) as decoded:
+        events = fed(*reads)
+    assert [len(some) for some in events] == [12, 10, 10]
+    assert decoded.call_count < 25
 
 
 @pytest.mark.parametrize(
@@ -151,7 +159,7 @@ def test_of_many_frames_in_one_read_only_the_first_are_decoded(field: str) -> No
     ],
 )
 def test_what_stands_between_many_frames_is_read_in_its_place(between: bytes) -> None:
-    row = b"".join(texts(*MANY[:13])), b"".join(texts(*MANY[13:]))
+    row = b"".join(texts(*MANY[:26])), b"".join(texts(*MANY[26:]))
     one_by_one = ChatParser()
     frames = [part + b"\n\n" for part in (row[0] + between + row[1]).split(b"\n\n")[:-1]]
     expected = [event for part in frames for event in one_by_one.feed(part)]
@@ -160,10 +168,10 @@ def test_what_stands_between_many_frames_is_read_in_its_place(between: bytes) ->
 
 
 def test_an_error_event_that_looks_like_text_is_an_error() -> None:
-    read = b"".join(texts(*MANY[:13])) + b"event: error\n" + frame({"content": "x"}) + b"".join(texts(*MANY[13:]))
+    read = b"".join(texts(*MANY[:26])) + b"event: error\n" + frame({"content": "x"}) + b"".join(texts(*MANY[26:]))
     [events] = fed(read)
     assert isinstance(events[-1], ev.Fault)
-    assert len([event for event in events if isinstance(event, ev.TextDelta)]) == 13
+    assert len([event for event in events if isinstance(event, ev.TextDelta)]) == 26
 
 
 def test_frames_from_which_nothing_can_be_learnt_are_soon_decoded_once() -> None:

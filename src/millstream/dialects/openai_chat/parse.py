@@ -26,7 +26,9 @@ _NOT_OF_THE_REPLY = frozenset(
 
 _MAX_ID = 40
 _FEW = 6
-"""Frames of a read that are not worth a look at whether they are alike."""
+"""Frames that are not worth a look at whether they are alike."""
+
+_MANY = 32
 
 _AT_ONCE = 256
 
@@ -151,8 +153,14 @@ class ChatParser:
 
     def _many(self, frames: list[Frame], events: list[ev.Event]) -> None:
         """As ``_frame`` for each: of a fast model, or of a whole network's delay. Most are known by what the first
-        piece of text was."""
-        known = self._alike = self._alike or Known()
+        piece of text was. To learn that does not pay for one short read."""
+        known, self._alike = self._alike, self._alike or Known()
+        rest = 0 if known is None and len(frames) < _MANY else self._known_first(frames, self._alike, events)
+        for name, payload in frames[rest:]:
+            self._frame(name, payload, events)
+
+    def _known_first(self, frames: list[Frame], known: Known, events: list[ev.Event]) -> int:
+        """Takes all but a few, if they are alike or not; how many were taken."""
         payloads = [payload if not name else b"" for name, payload in frames]
         position = 0
         while len(frames) - position > _FEW:
@@ -166,8 +174,7 @@ class ChatParser:
             if len(events) == before + 1 and payload:
                 known.learn(payload, payload, self._answers, events[-1])
             position += 1
-        for name, payload in frames[position:]:
-            self._frame(name, payload, events)
+        return position
 
     def _not_a_chunk(self, name: bytes, data: bytes, error: ValueError, events: list[ev.Event]) -> None:
         text = data.strip()
