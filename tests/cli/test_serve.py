@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import signal
+import socket
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -144,8 +145,6 @@ def test_a_model_file_that_is_not_there_is_told_and_the_rest_served(shell: Shell
 
 
 def _free_port() -> int:
-    import socket
-
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -164,3 +163,32 @@ def test_a_second_interrupt_ends_it_at_once_without_a_traceback(shell: Shell) ->
         _, told = process.communicate(timeout=LIMIT)
     assert process.returncode in {0, 130}
     assert "Traceback" not in told
+
+
+def test_what_a_second_interrupt_cuts_off_is_in_the_log(shell: Shell) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as upstream:
+        upstream.settimeout(LIMIT)
+        settings = {"dialect": "openai_chat", "base_url": f"http://127.0.0.1:{upstream.getsockname()[1]}/v1"}
+        options = [
+            option for name, value in settings.items() for option in ("--set", f"providers.silent.{name}={value}")
+        ]
+        command = shell.command("serve", *OTHER_MODEL, *options, "--address-only")
+        with subprocess.Popen(
+            command, env=shell.environ, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as process:
+            assert process.stdout is not None
+            port = int(process.stdout.readline().rpartition(":")[2])
+            client = http.client.HTTPConnection("127.0.0.1", port, timeout=LIMIT)
+            body = {"model": "silent/m", "messages": [{"role": "user", "content": "Hello."}], "stream": True}
+            client.request("POST", "/v1/chat/completions", json.dumps(body), {"content-type": "application/json"})
+            asked, _ = upstream.accept()
+            with asked:
+                assert process.stderr is not None
+                process.send_signal(signal.SIGINT)
+                while "stopping" not in process.stderr.readline():
+                    pass
+                process.send_signal(signal.SIGINT)
+                _, told = process.communicate(timeout=LIMIT)
+            client.close()
+    [line] = [json.loads(line) for line in told.splitlines() if line[:1] == "{" and '"request"' in line]
+    assert line["model"] == "silent/m"

@@ -19,6 +19,7 @@ from millstream.core.errors import Kind, PolicyRefusal
 from millstream.server.app import Application, build
 from millstream.server.connection import ClientConnection
 from millstream.server.credentials import credentials_required
+from millstream.server.request_log import tell
 from millstream.server.socket import ClientSocket
 from millstream.telemetry import logs
 
@@ -115,6 +116,12 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             self._ready()
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        try:
+            super().run(sockets)
+        finally:
+            tell(self._app.gateway)  # of what ``cut`` has ended, which leaves no time for the lifespan's end
 
     def stop(self, drain: float, *, handing_over: bool = False) -> None:
         """Take no further connections; streams may go on for ``drain`` seconds. Called again, the last word counts.
