@@ -83,16 +83,18 @@ class Repeated:
 
     def texts_in(self, payloads: Sequence[bytes]) -> list[str]:
         """The pieces of text by which alone the first of ``payloads`` differ from what was learnt, up to the first that
-        differs in more."""
+        has none or differs in more."""
         before, after = self._before, self._after
         if not before:
             return []
         start, end, least = len(before), -len(after), len(before) + len(after)
         pieces: list[bytes] = []
         for payload in payloads:
-            if len(payload) < least or not (payload.startswith(before) and payload.endswith(after)):
+            if len(payload) <= least or not (payload.startswith(before) and payload.endswith(after)):
                 break
             pieces.append(payload[start:end])
+        if not pieces:
+            return []
         texts = texts_of(pieces)
         if len(texts) == len(pieces):
             self._tries = 0
