@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP_VERSION := pip==26.3
 INSTALL := $(BIN)/python -m pip install -qq --constraint constraints.txt --build-constraint constraints.txt
 PYTEST := $(BIN)/python -m pytest
-PARALLEL := --numprocesses=logical --maxprocesses=4 --dist=loadfile
+PARALLEL := --numprocesses=logical --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 AGENTS := tests/e2e/node_modules/.package-lock.json
 SDKS := tests/matrix/node_modules/.package-lock.json
 FRONTS := tests/front/node_modules/.package-lock.json
@@ -16,7 +16,7 @@ export PYTHON
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint matrix docs judges bench peers compiled soak lock clean
+.PHONY: help run test needs check lint matrix docs judges bench peers compiled soak lock clean
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -25,8 +25,10 @@ help: ## What can be made
 run: $(VENV)/.stamp-run ## Install into .venv and start the gateway with its embedded model
 	@$(BIN)/millstream serve --unknown-model default $(ARGS)
 
-test: $(VENV)/.stamp-test $(AGENTS) $(SDKS) $(FRONTS) $(EXAMPLES) lint ## Everything: format, types, imports, the whole suite with coverage
+test: needs lint ## Everything: format, types, imports, the whole suite with coverage
 	$(PYTEST) $(PARALLEL) --cov --cov-report=term:skip-covered $(ARGS)
+
+needs: $(VENV)/.stamp-test $(AGENTS) $(SDKS) $(FRONTS) $(EXAMPLES) ## What the whole suite needs, installed
 
 check: $(VENV)/.stamp-test lint ## The quick gate: format, types, imports, unit tests
 	$(PYTEST) $(PARALLEL) -q --ignore=tests/e2e --ignore=tests/matrix --ignore=tests/fuzz $(ARGS)

@@ -33,6 +33,13 @@ def corpus() -> Path:
     return CORPUS
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The one test that takes minutes first, then files by how many tests they have: whichever is the last to begin,
+    the other processes wait for it."""
+    tests = Counter(item.path for item in items)
+    items.sort(key=lambda item: (item.path.parent.name != "compiled", -tests[item.path], str(item.path)))
+
+
 def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
     where = report.longrepr
     return where[2].removeprefix("Skipped: ") if isinstance(where, tuple) else str(where)
