@@ -1,7 +1,7 @@
 """What is told of requests that have ended: a line in the log, and their records to whoever observes.
 
 It is told of all that end within a moment together: code that runs for one request after the other finds the caches
-warm, and takes a third of the time that it takes in between (docs/performance.md).
+warm (docs/decisions/0012-what-a-request-costs.md).
 """
 
 from __future__ import annotations

@@ -39,11 +39,11 @@ class Known:
         if answer is None or not self._repeated.teachable:
             return []
         texts = self._repeated.texts_in(payloads)
-        if self._voice != "reasoning":
-            return [ev.TextDelta(self.block, text) for text in texts]
-        for text in texts:
-            answer.hear(text)
-        return [ev.ReasoningDelta(self.block, text) for text in texts]
+        if self._voice == "reasoning":
+            for text in texts:
+                answer.hear(text)
+        delta, block = self._delta, self.block
+        return [delta(block, text) for text in texts]
 
     @property
     def around(self) -> Around | None:
@@ -61,9 +61,11 @@ class Known:
         return answer
 
     def event(self, text: str) -> ev.Event:
-        if self._voice == "reasoning":
-            return ev.ReasoningDelta(self.block, text)
-        return ev.TextDelta(self.block, text)
+        return self._delta(self.block, text)
+
+    @property
+    def _delta(self) -> type[ev.TextDelta] | type[ev.ReasoningDelta]:
+        return ev.ReasoningDelta if self._voice == "reasoning" else ev.TextDelta
 
     def learn(self, data: bytes, payload: bytes, answers: dict[int, Answer], event: ev.Event) -> None:
         """``data`` was one frame with ``payload`` and gave ``event`` alone: if that was a piece of text, others like it

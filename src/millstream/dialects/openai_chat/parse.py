@@ -29,6 +29,7 @@ _FEW = 6
 """Frames that are not worth a look at whether they are alike."""
 
 _MANY = 32
+"""Frames of a stream's first such read from which on it pays to learn what they are like."""
 
 _AT_ONCE = 256
 
@@ -160,7 +161,7 @@ class ChatParser:
             self._frame(name, payload, events)
 
     def _known_first(self, frames: list[Frame], known: Known, events: list[ev.Event]) -> int:
-        """Takes all but a few, if they are alike or not; how many were taken."""
+        """Reads all but the last few, by heart where it can. How many it has read."""
         payloads = [payload if not name else b"" for name, payload in frames]
         position = 0
         while len(frames) - position > _FEW:
